@@ -1,0 +1,89 @@
+"""Weight files: safetensors, sharded safetensors, and foreign pickles through torch's restricted reader."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scenewright.errors import ModelError, StorageError
+
+STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
+"""Names of weight files in a model folder, the first found is taken."""
+
+ENDINGS = (".safetensors", ".fp16.safetensors", ".bin", ".fp16.bin")
+"""Endings in order of preference: full precision before half, safetensors before pickles."""
+
+
+def read_folder(folder: Path) -> dict[str, Tensor]:
+    """All tensors of one part's folder, on the CPU and in the file's number type.
+
+    Raises ModelError if there is no weight file or it cannot be read.
+    """
+    for ending in ENDINGS:
+        for stem in STEMS:
+            shards = folder / f"{stem}{ending}.index.json"
+            if shards.is_file():
+                names = sorted(set(json.loads(shards.read_text(encoding="utf-8"))["weight_map"].values()))
+                return {k: v for name in names for k, v in read_tensors(folder / Path(name).name).items()}
+            if (folder / f"{stem}{ending}").is_file():
+                return read_tensors(folder / f"{stem}{ending}")
+    raise ModelError(
+        f"{folder} holds no weights", f"expected {STEMS[0]}.safetensors or {STEMS[1]}.safetensors"
+    )
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of one file (`.safetensors`, or a torch pickle of tensors), on the CPU.
+
+    Raises ModelError for a damaged file, or a pickle that holds anything but tensors and plain containers.
+    """
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise ModelError(
+                f"{path} cannot be read: {error}", "the file is damaged or incomplete"
+            ) from error
+    content = read_pickle(path)
+    return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+
+
+def read_pickle(path: Path) -> dict[str, Any]:
+    """The dictionary in a torch pickle, read without ever building foreign objects.
+
+    Raises ModelError for a file that holds anything else than tensors, numbers, text and containers of them.
+    """
+    import pickle
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"{path} holds more than tensors and was not opened: {reason}",
+            "convert it to .safetensors where you trust its source",
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}", "the file is damaged or incomplete") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path}: expected a dictionary of tensors, found {type(content).__name__}")
+    return content
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write `tensors` and text `metadata` as safetensors (not atomic: the caller moves it into place)."""
+    from safetensors.torch import save
+
+    plain = {key: tensor.detach().to("cpu").contiguous() for key, tensor in tensors.items()}
+    try:
+        path.write_bytes(save(plain, metadata=dict(metadata)))
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error}", "check the folder and the free space") from error
