@@ -1,0 +1,1 @@
+"""From scenes to tensors to residuals: one conditioning method per file."""

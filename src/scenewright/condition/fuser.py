@@ -1,0 +1,207 @@
+"""The gated self-attention that GLIGEN and InstanceDiffusion put into every transformer block.
+
+Li et al., "GLIGEN: Open-Set Grounded Text-to-Image Generation", CVPR 2023 (arXiv 2301.07093), eq. 8. The
+released networks add a gated feed-forward to the published attention term; so does this file.
+
+=================  ==========================================
+name in code       symbol in the paper
+=================  ==========================================
+``x``              v, the visual tokens
+``objs.tokens``    h^e, the grounding tokens
+``alpha_attn``     gamma, the learnt gate (inside a tanh)
+``objs.gate``      beta, the scale of scheduled sampling
+=================  ==========================================
+
+Letters: R rows, N visual tokens, M grounding tokens, C width of the block, D width of the grounding tokens,
+H heads, F frequencies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as nnf
+
+from scenewright.backbone.call import Grounding
+from scenewright.errors import ModelError
+
+
+def fourier(coords_XD: Tensor, frequencies: int = 8) -> Tensor:
+    """Sine and cosine code of coordinates, frequency by frequency; float32 whatever the input.
+
+    Args:
+        coords_XD: coordinates in [0,1], any leading shape, last axis D (4 for a box, 2 for a point).
+        frequencies: F; the k-th frequency is 100^(k/F), without a factor 2 pi.
+
+    Returns:
+        [..., 2*F*D]: for each frequency the D sines, then the D cosines.
+    """
+    bands_F = 100 ** (torch.arange(frequencies, device=coords_XD.device, dtype=torch.float32) / frequencies)
+    angles_XFD = coords_XD.to(torch.float32).unsqueeze(-2) * bands_F[:, None]
+    return torch.stack((angles_XFD.sin(), angles_XFD.cos()), dim=-2).flatten(-3)
+
+
+class _Attention(nn.Module):
+    """Multi-head attention whose queries are only the first tokens of its input."""
+
+    def __init__(self, width: int, heads: int, head_width: int) -> None:
+        super().__init__()
+        self.heads = heads
+        inner = heads * head_width
+        self.to_q = nn.Linear(width, inner, bias=False)
+        self.to_k = nn.Linear(width, inner, bias=False)
+        self.to_v = nn.Linear(width, inner, bias=False)
+        self.to_out = nn.ModuleList([nn.Linear(inner, width)])
+
+    def _split(self, tokens_RSC: Tensor) -> Tensor:
+        return tokens_RSC.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def forward(self, tokens_RSC: Tensor, queries: int, mask: Tensor | None = None) -> Tensor:
+        q_RHNc = self._split(self.to_q(tokens_RSC[:, :queries]))
+        k_RHSc, v_RHSc = self._split(self.to_k(tokens_RSC)), self._split(self.to_v(tokens_RSC))
+        out_RHNc = nnf.scaled_dot_product_attention(q_RHNc, k_RHSc, v_RHSc, attn_mask=mask)
+        out_RNC: Tensor = self.to_out[0](out_RHNc.transpose(1, 2).flatten(2))
+        return out_RNC
+
+
+class _Geglu(nn.Module):
+    """Linear to twice the width, one half times the exact GELU of the other."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(width, 2 * hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.proj(x).chunk(2, dim=-1)
+        return value * nnf.gelu(gate)
+
+
+class _FeedForward(nn.Module):
+    """GEGLU of four times the width; the identity in the middle keeps the published numbering of keys."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(_Geglu(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.net(x)
+        return out
+
+
+class GatedFuser(nn.Module):
+    """Gated self-attention over visual and grounding tokens; state-dict keys as published.
+
+    Fits the ``fuser`` slot of a diffusers ``BasicTransformerBlock``. Only visual tokens are queries: the
+    outputs at grounding tokens are never used, so they are never computed.
+
+    Args:
+        width: C, the width of the block.
+        context_width: D, the width of the grounding tokens.
+        heads, head_width: those of the block.
+    """
+
+    def __init__(self, width: int, context_width: int, heads: int, head_width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(context_width, width)
+        self.attn = _Attention(width, heads, head_width)
+        self.ff = _FeedForward(width)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.alpha_attn = nn.Parameter(torch.tensor(0.0))
+        self.alpha_dense = nn.Parameter(torch.tensor(0.0))
+
+    def forward(self, x_RND: Tensor, objs: Grounding) -> Tensor:
+        """Visual tokens [R,N,C] moved towards the grounding; rows whose gate is 0 come back bit-equal."""
+        if torch.compiler.is_compiling():
+            fused_RND = self._fuse(x_RND, objs.tokens_RMD, objs.gate_R)
+            return torch.where((objs.gate_R != 0)[:, None, None], fused_RND, x_RND)
+        active_R = objs.gate_R != 0
+        if bool(active_R.all()):
+            return self._fuse(x_RND, objs.tokens_RMD, objs.gate_R)
+        rows = active_R.nonzero().squeeze(1)
+        if rows.numel() == 0:
+            return x_RND
+        rows = rows.to(x_RND.device)
+        fused_AND = self._fuse(x_RND[rows], objs.tokens_RMD[rows], objs.gate_R[rows.to(objs.gate_R.device)])
+        return x_RND.index_copy(0, rows, fused_AND.to(x_RND.dtype))
+
+    def _fuse(self, x_RNC: Tensor, tokens_RMD: Tensor, gate_R: Tensor) -> Tensor:
+        visual = x_RNC.shape[1]
+        gate_R11 = gate_R.to(x_RNC).view(-1, 1, 1)
+        tokens_RMC = self.linear(tokens_RMD.to(x_RNC.dtype)).to(x_RNC.dtype)
+        attended = self.attn(self.norm1(torch.cat([x_RNC, tokens_RMC], dim=1)), visual)
+        x_RNC = x_RNC + gate_R11 * self.alpha_attn.tanh().to(x_RNC.dtype) * attended.to(x_RNC.dtype)
+        dense = self.ff(self.norm2(x_RNC))
+        return x_RNC + gate_R11 * self.alpha_dense.tanh().to(x_RNC.dtype) * dense.to(x_RNC.dtype)
+
+
+class FuserTree(nn.Module):
+    """Base of an adapter whose fusers are filed under the paths of the blocks they belong to.
+
+    The tree of empty modules makes the state dict read ``<block path>.fuser.<key>``, the published names.
+    """
+
+    def __init__(self, fusers: Mapping[str, GatedFuser]) -> None:
+        super().__init__()
+        for path, fuser in fusers.items():
+            node: nn.Module = self
+            for name in path.split("."):
+                if name not in node._modules:
+                    node.add_module(name, nn.Module())
+                node = node.get_submodule(name)
+            node.add_module("fuser", fuser)
+        self._paths = tuple(fusers)
+
+    @property
+    def fusers(self) -> dict[str, GatedFuser]:
+        """The fusers by the path of their block, in the order of the UNet's modules."""
+        found: dict[str, GatedFuser] = {}
+        for path in self._paths:
+            fuser = self.get_submodule(f"{path}.fuser")
+            assert isinstance(fuser, GatedFuser)
+            found[path] = fuser
+        return found
+
+    def gates(self) -> dict[str, float]:
+        """The learnt gates, tanh applied, in (-1,1): ``<block path>.attn`` and ``<block path>.dense``."""
+        values: dict[str, float] = {}
+        for path, fuser in self.fusers.items():
+            values[f"{path}.attn"] = float(fuser.alpha_attn.detach().float().tanh())
+            values[f"{path}.dense"] = float(fuser.alpha_dense.detach().float().tanh())
+        return values
+
+
+def fresh_fusers(unet: nn.Module, context_width: int) -> dict[str, GatedFuser]:
+    """One untrained fuser (gates 0) per transformer block with cross-attention, found by walking `unet`.
+
+    Widths and heads are read from each block's self-attention. Raises ModelError if there is no such block.
+    """
+    fusers: dict[str, GatedFuser] = {}
+    for path, block in unet.named_modules():
+        attn1, attn2 = getattr(block, "attn1", None), getattr(block, "attn2", None)
+        if attn1 is None or attn2 is None:
+            continue
+        width = attn1.to_q.in_features
+        fusers[path] = GatedFuser(width, context_width, attn1.heads, attn1.to_q.out_features // attn1.heads)
+    if not fusers:
+        raise ModelError(
+            "the network has no transformer block with cross-attention",
+            hint="grounding needs a UNet such as Stable Diffusion's, with attention at some level",
+        )
+    return fusers
+
+
+def context_width(unet: nn.Module) -> int:
+    """Width of the text tokens that the UNet reads. Raises ModelError when it is not one number."""
+    width = unet.config.cross_attention_dim
+    if isinstance(width, (tuple, list)):
+        if len(set(width)) != 1:
+            raise ModelError(
+                f"the blocks of the UNet read texts of different widths {tuple(width)}, one expected"
+            )
+        width = width[0]
+    if not isinstance(width, int):
+        raise ModelError(f"the UNet's cross_attention_dim is {width!r}, a whole number expected")
+    return width
