@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from scenewright.backbone.model import Backbone, fingerprint
 from scenewright.backbone.parts import (
@@ -24,8 +23,8 @@ from scenewright.backbone.parts import (
     build_text_encoder,
     build_unet,
     build_vae,
-    fill,
     file_keys,
+    fill,
     load_tokenizer,
 )
 from scenewright.backbone.weights import read_folder, write_tensors

@@ -101,9 +101,7 @@ def load_tokenizer(folder: Path) -> Any:
     from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
-        raise ModelError(
-            f"{folder} holds no tokenizer", "expected tokenizer.json, or vocab.json and merges.txt"
-        )
+        raise ModelError(f"{folder} holds no tokenizer", "expected tokenizer.json or vocab.json")
     with quiet():
         return CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
 
