@@ -31,6 +31,7 @@ from scenewright.errors import ModelError, SceneError, nearest
 
 if TYPE_CHECKING:
     from scenewright.backbone.attach import Handle
+
     from scenewright.backbone.model import Backbone
     from scenewright.scene import Instance, Scene
 

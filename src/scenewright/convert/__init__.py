@@ -1,1 +1,1 @@
-"""Foreign checkpoints in and out, one format per file; strict about keys, never running what a file brings."""
+"""Foreign checkpoints in and out, one format per file; strict about keys, running nothing a file brings."""

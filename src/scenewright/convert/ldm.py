@@ -158,6 +158,15 @@ def listed(names: Sequence[str], most: int = 12) -> str:
     return ", ".join(ordered[:most]) + more
 
 
+def size_of(state: Mapping[str, Tensor], key: str, axis: int = 0) -> int:
+    """Length of one axis of a tensor that must be there. Raises ModelError if it is not."""
+    if key not in state:
+        raise ModelError(f"the weights lack {key}", hint="the file is incomplete, or of another kind")
+    if axis >= state[key].ndim:
+        raise ModelError(f"{key} has shape {tuple(state[key].shape)}, at least {axis + 1} axes expected")
+    return int(state[key].shape[axis])
+
+
 def unet_config(state: Mapping[str, Tensor], *, heads: Sequence[int], sample_size: int) -> dict[str, Any]:
     """The diffusers configuration of a UNet given in the original layout.
 
@@ -168,7 +177,7 @@ def unet_config(state: Mapping[str, Tensor], *, heads: Sequence[int], sample_siz
     """
     shape = Levels.of_original(state)
     firsts = [1 + level * (shape.layers + 1) for level in range(shape.levels)]
-    widths = tuple(state[f"input_blocks.{i}.0.out_layers.3.weight"].shape[0] for i in firsts)
+    widths = tuple(size_of(state, f"input_blocks.{i}.0.out_layers.3.weight") for i in firsts)
     attends = [f"input_blocks.{i}.1.norm.weight" in state for i in firsts]
     if len(heads) not in (1, shape.levels):
         raise ModelError(
@@ -183,14 +192,14 @@ def unet_config(state: Mapping[str, Tensor], *, heads: Sequence[int], sample_siz
     depth = len({key.split(".")[3] for key in state if key.startswith(f"{middle}transformer_blocks.")})
     return {
         "sample_size": sample_size,
-        "in_channels": state["input_blocks.0.0.weight"].shape[1],
-        "out_channels": state["out.2.weight"].shape[0],
+        "in_channels": size_of(state, "input_blocks.0.0.weight", 1),
+        "out_channels": size_of(state, "out.2.weight"),
         "down_block_types": tuple("CrossAttnDownBlock2D" if on else "DownBlock2D" for on in attends),
         "up_block_types": tuple("CrossAttnUpBlock2D" if on else "UpBlock2D" for on in shape.attention_up),
         "block_out_channels": widths,
         "layers_per_block": shape.layers,
-        "cross_attention_dim": state[f"{middle}transformer_blocks.0.attn2.to_k.weight"].shape[1],
+        "cross_attention_dim": size_of(state, f"{middle}transformer_blocks.0.attn2.to_k.weight", 1),
         "attention_head_dim": heads[0] if len(heads) == 1 else tuple(heads),
         "transformer_layers_per_block": depth,
-        "use_linear_projection": state[f"{middle}proj_in.weight"].ndim == 2,
+        "use_linear_projection": f"{middle}proj_in.weight" in state and state[f"{middle}proj_in.weight"].ndim == 2,
     }
