@@ -50,12 +50,12 @@ class Backbone:
     @property
     def device(self) -> torch.device:
         """Where the UNet's weights are."""
-        return next(iter(self.unet.parameters())).device
+        return self._first().device
 
     @property
     def dtype(self) -> torch.dtype:
         """Number type of the UNet's weights."""
-        return next(iter(self.unet.parameters())).dtype
+        return self._first().dtype
 
     @property
     def stride(self) -> int:
@@ -95,6 +95,10 @@ class Backbone:
             known = ", ".join(PREDICTIONS)
             raise ModelError(f"{self.name}: prediction type {given!r}; expected one of {known}")
         return PREDICTIONS[given]
+
+    def _first(self) -> Tensor:
+        tensor: Tensor = next(iter(self.unet.parameters()))
+        return tensor
 
     @cached_property
     def fingerprint(self) -> str:

@@ -96,14 +96,17 @@ def build_scheduler(config: Mapping[str, Any]) -> Any:
         return getattr(module, given).from_config(dict(config))
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """The CLIPTokenizer in `folder` (vocab.json and merges.txt, or tokenizer.json)."""
+def load_tokenizer(folder: Path, **settings: str) -> Any:
+    """The CLIPTokenizer in `folder` (vocab.json and merges.txt, or tokenizer.json).
+
+    `settings` override those of the folder, e.g. ``pad_token="!"``. Raises ModelError if there is none.
+    """
     from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         raise ModelError(f"{folder} holds no tokenizer", "expected tokenizer.json or vocab.json")
     with quiet():
-        return CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+        return CLIPTokenizer.from_pretrained(str(folder), local_files_only=True, **settings)
 
 
 def fill(

@@ -1,15 +1,14 @@
-"""Weight files: safetensors, sharded safetensors, and foreign pickles through torch's restricted reader."""
+"""Weight files: safetensors, sharded safetensors, and foreign pickles through the restricted reader."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
+from scenewright.backbone.pickles import read_checkpoint
 from scenewright.errors import ModelError, StorageError
 
 STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
@@ -52,30 +51,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             raise ModelError(
                 f"{path} cannot be read: {error}", "the file is damaged or incomplete"
             ) from error
-    content = read_pickle(path)
+    content = read_checkpoint(path)
     return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
-
-
-def read_pickle(path: Path) -> dict[str, Any]:
-    """The dictionary in a torch pickle, read without ever building foreign objects.
-
-    Raises ModelError for a file that holds anything else than tensors, numbers, text and containers of them.
-    """
-    import pickle
-
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(
-            f"{path} holds more than tensors and was not opened: {reason}",
-            "convert it to .safetensors where you trust its source",
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {error}", "the file is damaged or incomplete") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path}: expected a dictionary of tensors, found {type(content).__name__}")
-    return content
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
