@@ -47,5 +47,5 @@ def gligen_weights(shapes: Mapping[str, Sequence[int]], seed: int, mode: str = "
             value = draw * 0.1 if len(shape) == 1 else draw
         if len(shape) == 1 and key.endswith("weight"):
             value = value + 1
-        state[key] = torch.from_numpy(value.astype(np.float32))
+        state[key] = torch.from_numpy(np.asarray(value, dtype=np.float32))
     return state

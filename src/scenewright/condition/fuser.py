@@ -19,11 +19,13 @@ H heads, F frequencies.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
+from scenewright.backbone.attach import transformer_blocks
 from scenewright.backbone.call import Grounding
 from scenewright.errors import ModelError
 
@@ -123,8 +125,8 @@ class GatedFuser(nn.Module):
         rows = active_R.nonzero().squeeze(1)
         if rows.numel() == 0:
             return x_RND
-        rows = rows.to(x_RND.device)
-        fused_AND = self._fuse(x_RND[rows], objs.tokens_RMD[rows], objs.gate_R[rows.to(objs.gate_R.device)])
+        gate_A, rows = objs.gate_R[rows], rows.to(x_RND.device)
+        fused_AND = self._fuse(x_RND[rows], objs.tokens_RMD[rows], gate_A)
         return x_RND.index_copy(0, rows, fused_AND.to(x_RND.dtype))
 
     def _fuse(self, x_RNC: Tensor, tokens_RMD: Tensor, gate_R: Tensor) -> Tensor:
@@ -174,20 +176,18 @@ class FuserTree(nn.Module):
 
 
 def fresh_fusers(unet: nn.Module, context_width: int) -> dict[str, GatedFuser]:
-    """One untrained fuser (gates 0) per transformer block with cross-attention, found by walking `unet`.
+    """One untrained fuser (gates 0) per transformer block, found by walking `unet`.
 
     Widths and heads are read from each block's self-attention. Raises ModelError if there is no such block.
     """
     fusers: dict[str, GatedFuser] = {}
-    for path, block in unet.named_modules():
-        attn1, attn2 = getattr(block, "attn1", None), getattr(block, "attn2", None)
-        if attn1 is None or attn2 is None:
-            continue
-        width = attn1.to_q.in_features
-        fusers[path] = GatedFuser(width, context_width, attn1.heads, attn1.to_q.out_features // attn1.heads)
+    for path, block in transformer_blocks(unet).items():
+        attn: Any = block.attn1
+        width, heads = attn.to_q.in_features, attn.heads
+        fusers[path] = GatedFuser(width, context_width, heads, attn.to_q.out_features // heads)
     if not fusers:
         raise ModelError(
-            "the network has no transformer block with cross-attention",
+            "the network has no transformer block",
             hint="grounding needs a UNet such as Stable Diffusion's, with attention at some level",
         )
     return fusers

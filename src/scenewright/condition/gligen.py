@@ -25,13 +25,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
+from scenewright.backbone.attach import Handle, attach_fusers
 from scenewright.backbone.call import Grounding
 from scenewright.condition.fuser import FuserTree, GatedFuser, context_width, fourier, fresh_fusers
 from scenewright.errors import ModelError, SceneError, nearest
 
 if TYPE_CHECKING:
-    from scenewright.backbone.attach import Handle
-
     from scenewright.backbone.model import Backbone
     from scenewright.scene import Instance, Scene
 
@@ -204,10 +203,12 @@ class Gligen(FuserTree):
         return self.tokens(empty_inputs(batch, self.config))
 
     def grounding(self, inputs: GligenInputs) -> Grounding:
-        """What the fusers get: tokens, and gate 1 for scenes with a box, 0 for scenes without one."""
-        tokens_BMD = self.tokens(inputs)
-        used_B = inputs.masks_BN.to(tokens_BMD.device).amax(dim=1) > 0
-        return Grounding(tokens_RMD=tokens_BMD, gate_R=used_B.to(tokens_BMD.dtype))
+        """What the fusers get: tokens, and gate 1 for scenes with a box, 0 for scenes without one.
+
+        Gates lie on the CPU: asking which rows are on then never waits for an accelerator.
+        """
+        used_B = inputs.masks_BN.cpu().amax(dim=1) > 0
+        return Grounding(tokens_RMD=self.tokens(inputs), gate_R=used_B.float())
 
     def null_grounding(self, grounding: Grounding) -> Grounding:
         """The null layout for the negative branch of `grounding`: null tokens, the same gates.
@@ -218,8 +219,6 @@ class Gligen(FuserTree):
 
     def attach(self, unet: nn.Module) -> Handle:
         """Puts the fusers into `unet`; `close()` of the returned handle restores it exactly."""
-        from scenewright.backbone.attach import attach_fusers
-
         return attach_fusers(unet, self.fusers, "gligen")
 
 

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 
 from scenewright.backbone.load import save_folder
 from scenewright.backbone.parts import build_unet, check_keys, fill
+from scenewright.backbone.pickles import read_checkpoint
 from scenewright.backbone.weights import read_folder, write_tensors
 from scenewright.condition.gligen import Gligen, GligenConfig
 from scenewright.convert.ldm import size_of, to_diffusers, to_original, unet_config
-from scenewright.convert.pickles import read_checkpoint
 from scenewright.errors import InputError, ModelError, StorageError
 
 if TYPE_CHECKING:
@@ -106,6 +106,11 @@ def config_of(state: Mapping[str, Tensor], slots: int) -> GligenConfig:
     )
 
 
+def config_of_unet(unet: nn.Module) -> dict[str, Any]:
+    """A UNet's configuration without diffusers' own notes, which would undo changes made to a copy."""
+    return {key: value for key, value in dict(unet.config).items() if not key.startswith("_")}
+
+
 def from_original(state: Mapping[str, Tensor], numbers: Numbers, source: str = "the checkpoint") -> Converted:
     """A UNet state dict with original names, split into a stock UNet and an adapter.
 
@@ -122,9 +127,16 @@ def read_original(path: Path, numbers: Numbers, weights: str = "model") -> Conve
     """An original checkpoint file (``.pth``/``.bin``); `weights` is its entry, ``model`` or ``ema``.
 
     Only tensors are rebuilt; configuration, optimiser and schedule are dropped and named in `left_out`.
-    Raises StorageError or ModelError as `read_checkpoint` and `from_original` do.
+    Raises ModelError for a file that cannot be read, and as `from_original` does.
     """
-    state, left_out = read_checkpoint(path, weights)
+    content = read_checkpoint(path)
+    flat = weights == "model" and all(isinstance(value, Tensor) for value in content.values())
+    state = content if flat else content.get(weights)
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ModelError(
+            f"{path} has no weights named {weights!r}", hint=f"it has: {', '.join(sorted(map(str, content)))}"
+        )
+    left_out = () if flat else tuple(sorted(str(name) for name in content if name != weights))
     return dataclasses.replace(from_original(state, numbers, str(path)), left_out=left_out)
 
 
@@ -147,7 +159,7 @@ def from_gated(unet: nn.Module, slots: int) -> Converted:
     Raises ModelError for another variant.
     """
     state = {key: tensor.clone() for key, tensor in unet.state_dict().items()}
-    return _from_gated_state(state, dict(unet.config), slots, "the UNet")
+    return _from_gated_state(state, config_of_unet(unet), slots, "the UNet")
 
 
 def _from_gated_state(
@@ -183,7 +195,7 @@ def gated_unet(unet: nn.Module, adapter: Gligen) -> nn.Module:
             f"diffusers cannot express this adapter: {config.to_json()}; expected {expressible.to_json()}",
             hint="keep it as an adapter file",
         )
-    gated = build_unet(dict(unet.config) | {"attention_type": "gated"})
+    gated = build_unet(config_of_unet(unet) | {"attention_type": "gated"})
     parameter = next(unet.parameters())
     state = {key: tensor.detach().clone() for key, tensor in gated_state(unet, adapter).items()}
     return fill(gated, state, parameter.device, parameter.dtype, "the gated UNet")

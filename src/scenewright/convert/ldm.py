@@ -14,24 +14,8 @@ from typing import Any
 
 from torch import Tensor
 
+from scenewright.backbone.ldm_keys import RESNET, UNET_ENDS, unet_key
 from scenewright.errors import ModelError
-
-_FIXED = (
-    ("time_embed.0", "time_embedding.linear_1"),
-    ("time_embed.2", "time_embedding.linear_2"),
-    ("input_blocks.0.0", "conv_in"),
-    ("out.0", "conv_norm_out"),
-    ("out.2", "conv_out"),
-    ("middle_block.1", "mid_block.attentions.0"),
-)
-_RESNET = (
-    ("in_layers.0", "norm1"),
-    ("in_layers.2", "conv1"),
-    ("out_layers.0", "norm2"),
-    ("out_layers.3", "conv2"),
-    ("emb_layers.1", "time_emb_proj"),
-    ("skip_connection", "conv_shortcut"),
-)
 
 
 @dataclass(frozen=True)
@@ -71,71 +55,54 @@ class Levels:
         attention = tuple(f"up_blocks.{b}.attentions.0.norm.weight" in keys for b in range(levels))
         return cls(levels, layers, attention)
 
-    def modules(self) -> list[tuple[str, str]]:
-        """Pairs (original, diffusers) of module names, resnets spelt out layer by layer."""
-        pairs = list(_FIXED)
+    def modules(self) -> dict[str, str]:
+        """Original module name -> diffusers' module name, resnets spelt out layer by layer."""
+        names = [*UNET_ENDS, "middle_block.1", *_resnet("middle_block.0"), *_resnet("middle_block.2")]
+        for i in range(1, self.levels * (self.layers + 1)):
+            names += [*_resnet(f"input_blocks.{i}.0"), f"input_blocks.{i}.0.op", f"input_blocks.{i}.1"]
         for level in range(self.levels):
-            for j in range(self.layers):
-                i = 1 + level * (self.layers + 1) + j
-                pairs += _resnet(f"input_blocks.{i}.0", f"down_blocks.{level}.resnets.{j}")
-                pairs.append((f"input_blocks.{i}.1", f"down_blocks.{level}.attentions.{j}"))
-            i = (level + 1) * (self.layers + 1)
-            pairs.append((f"input_blocks.{i}.0.op", f"down_blocks.{level}.downsamplers.0.conv"))
-        pairs += _resnet("middle_block.0", "mid_block.resnets.0")
-        pairs += _resnet("middle_block.2", "mid_block.resnets.1")
-        for level in range(self.levels):
-            for j in range(self.layers + 1):
-                i = level * (self.layers + 1) + j
-                pairs += _resnet(f"output_blocks.{i}.0", f"up_blocks.{level}.resnets.{j}")
-                if self.attention_up[level]:
-                    pairs.append((f"output_blocks.{i}.1", f"up_blocks.{level}.attentions.{j}"))
-            last = level * (self.layers + 1) + self.layers
-            slot = 2 if self.attention_up[level] else 1
-            pairs.append((f"output_blocks.{last}.{slot}.conv", f"up_blocks.{level}.upsamplers.0.conv"))
-        return pairs
+            for i in range(level * (self.layers + 1), (level + 1) * (self.layers + 1)):
+                names += _resnet(f"output_blocks.{i}.0")
+                names += [f"output_blocks.{i}.1"] if self.attention_up[level] else []
+            names.append(f"output_blocks.{i}.{2 if self.attention_up[level] else 1}.conv")
+        return {name: str(unet_key(f"{name}.weight", self.layers)).removesuffix(".weight") for name in names}
 
 
-def _resnet(original: str, diffusers: str) -> list[tuple[str, str]]:
-    return [(f"{original}.{a}", f"{diffusers}.{b}") for a, b in _RESNET]
+def _resnet(block: str) -> list[str]:
+    return [f"{block}.{layer}" for layer in RESNET]
 
 
-def to_diffusers(keys: Collection[str], own: Callable[[str], str | None] | None = None) -> dict[str, str]:
+Own = Callable[[str], str | None]
+"""Names of what an adapter adds outside the transformer blocks: the new name, or None for other keys."""
+
+
+def to_diffusers(keys: Collection[str], own: Own | None = None) -> dict[str, str]:
     """Original key -> diffusers key for every key; a bijection.
 
     Args:
         keys: all keys of a UNet in the original layout.
-        own: names of what an adapter adds outside the transformer blocks: the new name, or None if unknown.
-            By default everything under ``position_net.`` keeps its name.
+        own: see `Own`; without it everything under ``position_net.`` keeps its name.
 
     Raises:
         ModelError: a key has no counterpart; all such keys are listed.
     """
-    return _rename(keys, dict(Levels.of_original(keys).modules()), own or _keep_position_net)
+    layers = Levels.of_original(keys).layers
+    return _rename(keys, lambda key: (own(key) if own else None) or unet_key(key, layers))
 
 
-def to_original(keys: Collection[str], own: Callable[[str], str | None] | None = None) -> dict[str, str]:
+def to_original(keys: Collection[str], own: Own | None = None) -> dict[str, str]:
     """Diffusers key -> original key, the inverse of `to_diffusers`; same arguments and errors."""
-    pairs = Levels.of_diffusers(keys).modules()
-    return _rename(keys, {new: old for old, new in pairs}, own or _keep_position_net)
+    table = {new: old for old, new in Levels.of_diffusers(keys).modules().items()}
+    table["position_net"] = "position_net"
+    return _rename(keys, lambda key: (own(key) if own else None) or _by_prefix(key, table))
 
 
-def _keep_position_net(key: str) -> str | None:
-    return key if key.startswith("position_net.") else None
-
-
-def _rename(
-    keys: Collection[str], table: Mapping[str, str], own: Callable[[str], str | None]
-) -> dict[str, str]:
-    renamed: dict[str, str] = {}
-    unknown: list[str] = []
-    for key in keys:
-        new = own(key) or _by_prefix(key, table)
-        if new is None:
-            unknown.append(key)
-        else:
-            renamed[key] = new
+def _rename(keys: Collection[str], name: Own) -> dict[str, str]:
+    given = {key: name(key) for key in keys}
+    unknown = [key for key, new in given.items() if new is None]
     if unknown:
         raise ModelError(f"{len(unknown)} keys of the UNet are unknown: {listed(unknown)}")
+    renamed = {key: new for key, new in given.items() if new is not None}
     if len(set(renamed.values())) != len(renamed):
         raise ModelError("two keys of the UNet would get the same name; the file mixes layouts")
     return renamed
@@ -201,5 +168,6 @@ def unet_config(state: Mapping[str, Tensor], *, heads: Sequence[int], sample_siz
         "cross_attention_dim": size_of(state, f"{middle}transformer_blocks.0.attn2.to_k.weight", 1),
         "attention_head_dim": heads[0] if len(heads) == 1 else tuple(heads),
         "transformer_layers_per_block": depth,
-        "use_linear_projection": f"{middle}proj_in.weight" in state and state[f"{middle}proj_in.weight"].ndim == 2,
+        "use_linear_projection": f"{middle}proj_in.weight" in state
+        and state[f"{middle}proj_in.weight"].ndim == 2,
     }
