@@ -79,9 +79,9 @@ def to_json_bytes(value: Any, *, indent: int | None = None) -> bytes:
         text = json.dumps(
             value, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=indent, separators=separators
         )
+        return text.encode() if indent is None else (text + "\n").encode()
     except (TypeError, ValueError) as fault:
         raise InputError(f"cannot be written as JSON: {fault}") from fault
-    return (text + ("\n" if indent is not None else "")).encode("utf-8", "surrogatepass")
 
 
 # --- reading -----------------------------------------------------------------------------------------------

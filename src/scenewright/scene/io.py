@@ -35,6 +35,7 @@ from scenewright.scene.files import (
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
     from scenewright.scene.schema import Scene
 
 __all__ = [

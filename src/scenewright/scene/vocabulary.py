@@ -1,7 +1,7 @@
 """Class lists as data: names, synonyms, ids, colours, and what is background.
 
-The lists that ship lie in ``scene/vocabularies/*.json``; a user's own is a JSON or YAML file of the same form,
-or in short::
+The lists that ship lie in ``scene/vocabularies/*.json``; a user's own is a JSON or YAML file of the same
+form, or in short::
 
     name: farm
     classes: [cow, barn, {name: tractor, synonyms: [traction engine], colour: [200, 30, 30]}]
