@@ -17,11 +17,10 @@ from scenewright.scene.semantic import IGNORE, SemanticMap
 
 if TYPE_CHECKING:
     from scenewright.scene.draw import contact_sheet, layout_picture, overlay
-    from scenewright.scene.transform import Transform
-
     from scenewright.scene.files import atomic_write
     from scenewright.scene.io import read_image, read_png_scene, write_png
     from scenewright.scene.record import Record
+    from scenewright.scene.transform import Transform
     from scenewright.scene.vocabulary import VocabClass, Vocabulary
 
 _LATER = {

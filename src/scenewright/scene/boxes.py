@@ -1,8 +1,8 @@
 """The one box type, and geometry on arrays of boxes.
 
-A box is float ``xyxy`` in fractions of the canvas: x from 0 (left edge) to 1 (right edge), y from 0 (top) to 1
-(bottom). Every other convention is a named constructor. Pixels are half-open: pixel (row, column) is in a box if
-its centre is, so mask -> box -> mask is exact.
+A box is float ``xyxy`` in fractions of the canvas: x from 0 (left edge) to 1 (right edge), y from 0 (top) to
+1 (bottom). Every other convention is a named constructor. Pixels are half-open: pixel (row, column) is in a
+box if its centre is, so mask -> box -> mask is exact.
 
 Shape letters: N, M boxes; 4 is x0, y0, x1, y1.
 """
@@ -139,7 +139,7 @@ class Box:
         return shared / (self.area + other.area - shared)
 
     def contains(self, x: float, y: float) -> bool:
-        """Whether the point is inside; left and upper edges belong to the box, right and lower ones do not."""
+        """Whether the point is inside; left and upper edges belong to it, right and lower ones do not."""
         return self.x0 <= x < self.x1 and self.y0 <= y < self.y1
 
 
@@ -176,7 +176,7 @@ def clip(box_N4: Floats, low: float = 0.0, high: float = 1.0) -> Floats:
 
 
 def iou_matrix(a_N4: Floats, b_M4: Floats) -> Floats:
-    """Intersection over union [N, M] of every box in `a_N4` with every box in `b_M4`; 0 where both are empty."""
+    """Intersection over union [N, M] of each box in `a_N4` with each in `b_M4`; 0 if both are empty."""
     a_N14, b_1M4 = a_N4[:, None, :], b_M4[None, :, :]
     corners = np.concatenate(
         [np.maximum(a_N14[..., :2], b_1M4[..., :2]), np.minimum(a_N14[..., 2:], b_1M4[..., 2:])], axis=-1

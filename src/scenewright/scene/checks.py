@@ -118,7 +118,7 @@ def joined(path: str, key: object) -> str:
 
 
 def under(path: str, error: SceneError) -> SceneError:
-    """The same error, its field named from further outside: `box` under `instances[2]` is `instances[2].box`."""
+    """The same error, its field named from outside: `box` under `instances[2]` is `instances[2].box`."""
     bare = error.message.removeprefix(f"{error.path}: ") if error.path else error.message
     return SceneError(bare, error.hint, joined(path, error.path) if error.path else path)
 

@@ -32,12 +32,12 @@ def json_schema() -> Json:
 
     It covers the present version and the older ones that are upgraded on reading.
     """
-    return copy.deepcopy(_json_schema())
+    return copy.deepcopy(shared_schema())
 
 
 def schema_text() -> str:
     """The schema as the text of ``docs/reference/scene.schema.json``."""
-    return json.dumps(_json_schema(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(shared_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def main(arguments: list[str]) -> None:
@@ -50,13 +50,14 @@ def main(arguments: list[str]) -> None:
 
 
 @cache
-def _json_schema() -> Json:
+def shared_schema() -> Json:
+    """The schema as one document for all readers, who must not change it."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "https://scenewright.dev/scene.schema.json",
+        "$id": "urn:scenewright:scene:1",
         "title": "Scene",
-        "description": "What should be in a picture, and where. Places are fractions of the canvas, x from the "
-        "left, y from the top. Numbers are finite and texts are Unicode.",
+        "description": "What should be in a picture, and where. Places are fractions of the canvas, x from "
+        "the left, y from the top. Numbers are finite and texts are Unicode.",
         "if": {"required": ["schema_version"], "properties": {"schema_version": {"const": 0}}},
         "then": {"$ref": "#/$defs/scene_0"},
         "else": {"$ref": "#/$defs/scene"},

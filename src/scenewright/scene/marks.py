@@ -41,7 +41,7 @@ class Scribble:
 
 @dataclass(frozen=True, slots=True)
 class Skeleton:
-    """Names of the joints in order, pairs that are drawn as bones, and pairs that trade places in a mirror."""
+    """Names of the joints in order, pairs that are drawn as bones, and pairs that a mirror swaps."""
 
     names: tuple[str, ...]
     bones: tuple[tuple[int, int], ...]

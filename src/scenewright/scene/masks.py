@@ -55,7 +55,7 @@ class Mask:
         if mask_HW.ndim != 2 or 0 in mask_HW.shape:
             raise SceneError(f"expected a mask array of shape [H, W], got {list(mask_HW.shape)}")
         height, width = mask_HW.shape
-        bits = mask_HW if mask_HW.dtype == np.bool_ else mask_HW != 0
+        bits = np.asarray(mask_HW, dtype=np.bool_)
         return cls((height, width), rle.to_text(rle.from_array(bits)))
 
     @classmethod
@@ -82,11 +82,15 @@ class Mask:
         return cls((height, width), rle.to_text(_union(runs, width * height)))
 
     @classmethod
-    def from_png(cls, path: Path) -> Mask:
-        """From a picture file: pixels brighter than half are inside. Errors as `scenewright.scene.read_image`."""
-        from scenewright.scene.io import read_image
+    def from_png(cls, source: bytes | Path) -> Mask:
+        """From a picture, as a file or its content: alpha if it has transparency, else brightness over half.
 
-        return cls.from_array(np.asarray(read_image(path)).max(axis=-1) > 127)
+        Raises `StorageError` or `InputError` as `scenewright.scene.read_image` does. Needs Pillow.
+        """
+        from scenewright.scene import files, io
+
+        content = source if isinstance(source, bytes) else files.read_bytes(source)
+        return cls.from_array(io.mask_from_png(content))
 
     @classmethod
     def from_box(cls, box: Box, size_wh: tuple[int, int]) -> Mask:

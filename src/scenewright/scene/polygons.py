@@ -1,8 +1,9 @@
 """Polygons to run lengths by the rule of the COCO mask API (Lin et al. 2014), bit for bit.
 
-The rule: scale the corners by 5 and round half up; walk every edge in unit steps along its longer axis, rounding
-the other coordinate; keep the steps that cross the centre line of a pixel column; there the mask is toggled at the
-first row whose centre is at or below the crossing. A pixel is set when an odd number of toggles precede it.
+The rule: scale the corners by 5 and round half up; walk every edge in unit steps along its longer axis,
+rounding the other coordinate; keep the steps that cross the centre line of a pixel column; there the mask is
+toggled at the first row whose centre is at or below the crossing. A pixel is set when an odd number of
+toggles precede it.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def _corners(polygon_px: list[float]) -> Ints:
         raise SceneError("expected a polygon as a flat list of numbers x0, y0, x1, y1, ...") from None
     if flat.ndim != 1 or flat.size < 6 or flat.size % 2:
         raise SceneError(
-            f"expected a polygon of at least three corners as x0, y0, x1, y1, ..., got an array of shape {flat.shape}"
+            f"expected a polygon of at least three corners x0, y0, x1, y1, ..., got shape {flat.shape}"
         )
     if not np.isfinite(flat).all() or np.abs(flat).max() > FARTHEST_PX:
         raise SceneError(f"expected finite polygon corners within {FARTHEST_PX:g} px")

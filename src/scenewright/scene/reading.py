@@ -1,7 +1,7 @@
 """Scenes from JSON and to JSON; older versions are upgraded on the way in.
 
-The document is first checked against the JSON schema (`scenewright.scene.jsonschema`), then built; the dataclasses
-check what a schema cannot say. All errors are `SceneError` with the path of the field.
+The document is first checked against the JSON schema (`scenewright.scene.jsonschema`), then built; the
+dataclasses check what a schema cannot say. All errors are `SceneError` with the path of the field.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def scene_from_json(document: Any) -> Scene:
     except RecursionError:
         raise SceneError("expected a scene, got a document that is nested too deeply") from None
     _check_version(plain)
-    schema = jsonschema.json_schema()
+    schema = jsonschema.shared_schema()
     structure.check(plain, schema, schema)
     return _scene(upgraded(plain))
 

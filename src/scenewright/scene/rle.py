@@ -3,9 +3,9 @@
 A mask is read column by column (top to bottom, then left to right). `counts` are the lengths of the runs,
 beginning with zeros: [zeros, ones, zeros, ...]; they sum to height * width.
 
-The text form writes each count as a variable-length number, five bits per letter, least significant first, sign
-extended; bit 5 says that another letter follows; letters start at "0" (48). From the fourth count on, the
-difference to the count two places before is written (Lin et al. 2014, COCO mask API).
+The text form writes each count as a variable-length number, five bits per letter, least significant first,
+sign extended; bit 5 says that another letter follows; letters start at "0" (48). From the fourth count on,
+the difference to the count two places before is written (Lin et al. 2014, COCO mask API).
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def to_text(counts: Counts) -> str:
         [np.ones((len(values), 1), np.bool_), np.logical_and.accumulate(more, 1)[:, :-1]], 1
     )
     letters = (parts & 31) + 32 * more + 48
-    return letters[used].astype(np.uint8).tobytes().decode("ascii")
+    return str(letters[used].astype(np.uint8).tobytes(), "ascii")
 
 
 def from_text(text: str) -> Counts:

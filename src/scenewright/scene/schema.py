@@ -1,8 +1,9 @@
 """The scene: what should be in a picture, and where.
 
-Frozen dataclasses; the constructors check everything and raise `SceneError` naming the field. Places are fractions
-of the canvas (`Box`, `Point`), masks and maps are pixels of `Scene.size_wh`. JSON is read and written by
-`scenewright.scene.reading`; `Scene.read`, `Scene.write`, `Scene.from_json` and `Scene.to_json` call it.
+Frozen dataclasses; the constructors check everything and raise `SceneError` naming the field. Places are
+fractions of the canvas (`Box`, `Point`), masks and maps are pixels of `Scene.size_wh`. JSON is read and
+written by `scenewright.scene.reading`; `Scene.read`, `Scene.write`, `Scene.from_json` and `Scene.to_json`
+call it.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from scenewright.errors import SceneError, nearest
 from scenewright.scene import checks
-from scenewright.scene.boxes import Box
+from scenewright.scene.boxes import Box, iou_matrix
 from scenewright.scene.marks import Keypoints, Point, Scribble
 from scenewright.scene.masks import LARGEST_PX, Mask
 from scenewright.scene.semantic import SemanticMap
@@ -74,8 +77,9 @@ class Instance:
     """One thing: a phrase ("a red metallic car"), and any of the ways to say where it is.
 
     `id` is unique in its scene and stable (given by the scene if empty); `category` is the class name;
-    `negative` is what this instance must not be; `z` orders overlaps, higher is nearer; `reference` shows how it
-    looks; `extra` holds other programs' data under namespaced keys ("coco", "org.example") and is kept as it is.
+    `negative` is what this instance must not be; `z` orders overlaps, higher is nearer; `reference` shows
+    how it looks; `extra` holds other programs' data under namespaced keys ("coco", "org.example") and is
+    kept as it is.
     """
 
     phrase: str
@@ -135,10 +139,10 @@ _INSTANCE_KINDS: dict[str, type] = {
 class Scene:
     """What should be in the picture.
 
-    `size_wh` is width, height in pixels: multiples of 8, unless `picture` names an existing picture that the scene
-    describes (a photograph may have any size). Masks and `semantic_map` have exactly this size. `negative` is what
-    the picture must not show, `style` how it should look, `seed` a whole number from 0 (None: `auto_seed`).
-    Instances without an id get "i1", "i2", ... . `extra` as in `Instance`.
+    `size_wh` is width, height in pixels: multiples of 8, unless `picture` names an existing picture that the
+    scene describes (a photograph may have any size). Masks and `semantic_map` have exactly this size.
+    `negative` is what the picture must not show, `style` how it should look, `seed` a whole number from 0
+    (None: `auto_seed`). Instances without an id get "i1", "i2", ... . `extra` as in `Instance`.
     """
 
     prompt: str
@@ -212,10 +216,21 @@ class Scene:
         return reading.read_scene(path)
 
     def write(self, path: Path) -> None:
-        """To a JSON file, in one step: a reader sees the old file or the whole new one. Raises `StorageError`."""
+        """To a JSON file, in one step: readers see the old file or the new one. May raise `StorageError`."""
         from scenewright.scene import reading
 
         reading.write_scene(self, path)
+
+    def overlap_warnings(self, iou: float = 0.9) -> tuple[str, ...]:
+        """One sentence for each pair of instances whose boxes nearly coincide (advice, not an error)."""
+        placed = [(item, box) for item in self.instances if (box := item.location_box) is not None]
+        boxes_N4 = np.array([box.xyxy for _, box in placed], dtype=np.float64).reshape(-1, 4)
+        pairs = np.argwhere(np.triu(iou_matrix(boxes_N4, boxes_N4) >= iou, k=1))
+        return tuple(
+            f"{placed[a][0].id} ({placed[a][0].phrase}) and {placed[b][0].id} ({placed[b][0].phrase}) "
+            "take nearly the same place"
+            for a, b in pairs.tolist()
+        )
 
     def digest(self) -> str:
         """sha256, in hex, of the scene: equal scenes have equal digests, on every machine."""
@@ -243,7 +258,7 @@ def _size(value: object, picture: ImageRef | None) -> tuple[int, int]:
             down, up = side // SIZE_STEP * SIZE_STEP, (side // SIZE_STEP + 1) * SIZE_STEP
             raise SceneError(
                 f"expected a multiple of {SIZE_STEP}, got {side}",
-                f"use {max(down, SIZE_STEP)} or {up}; a scene that describes an existing picture names it in `picture`",
+                f"use {max(down, SIZE_STEP)} or {up}; a scene of an existing picture names it in `picture`",
                 f"size_wh[{k}]",
             )
     return size_wh

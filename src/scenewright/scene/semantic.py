@@ -26,9 +26,9 @@ IGNORE = 65535
 class SemanticMap:
     """Class numbers of a `vocabulary` for each pixel.
 
-    `data` is base64 of zlib of little-endian uint16, row by row; `size_hw` is in pixels. `IGNORE` (65535) marks
-    pixels of no class; maps from 8-bit files keep their 255 unless the reader of that format turns it into
-    `IGNORE`, as the vocabulary's `ignore` says. Equality compares vocabulary and labels.
+    `data` is base64 of zlib of little-endian uint16, row by row; `size_hw` is in pixels. `IGNORE` (65535)
+    marks pixels of no class; maps from 8-bit files keep their 255 unless the reader of that format turns it
+    into `IGNORE`, as the vocabulary's `ignore` says. Equality compares vocabulary and labels.
     """
 
     vocabulary: str

@@ -1,7 +1,7 @@
 """Checks a JSON document against a JSON schema, with errors meant for people.
 
-Only the keywords that `scenewright.scene.jsonschema` uses are known; those beginning with ``x-`` are rules that the
-dataclasses check themselves when the document is built.
+Only the keywords that `scenewright.scene.jsonschema` uses are known; those beginning with ``x-`` are rules
+that the dataclasses check themselves when the document is built.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _KINDS = {
 
 
 def check(value: Any, schema: Json, root: Json, path: str = "") -> None:
-    """Raise `SceneError` naming the field unless `value` fits `schema`, whose references point into `root`."""
+    """Raise `SceneError` naming the field unless `value` fits `schema`; references point into `root`."""
     if "$ref" in schema:
         check(value, _target(schema["$ref"], root), root, path)
     if "type" in schema and not _is(value, schema["type"]):
@@ -112,10 +112,10 @@ def _unknown(key: str, free: list[str], known: list[str], path: str) -> SceneErr
 
 ALIASES = {
     "bbox": "box", "boxes": "box", "caption": "phrase", "label": "phrase", "text": "phrase", "name": "phrase",
-    "class": "category", "category_id": "category", "segmentation": "mask", "rle": "mask", "objects": "instances",
-    "annotations": "instances", "annos": "instances", "negative_prompt": "negative", "size": "size_wh",
-    "resolution": "size_wh", "width": "size_wh", "height": "size_wh", "version": "schema_version", "depth": "z",
-    "order": "z", "image": "picture", "labels": "semantic_map",
+    "class": "category", "category_id": "category", "segmentation": "mask", "rle": "mask", "order": "z",
+    "objects": "instances", "annotations": "instances", "annos": "instances", "negative_prompt": "negative",
+    "size": "size_wh", "resolution": "size_wh", "width": "size_wh", "height": "size_wh", "depth": "z",
+    "version": "schema_version", "image": "picture", "labels": "semantic_map",
 }  # fmt: skip
 """What other formats call our fields."""
 
