@@ -23,7 +23,7 @@ from scenewright.world.town_looks import LOOKS as _LOOKS
 from scenewright.world.town_paint import Brush, Camera
 from scenewright.world.town_people import Figure
 from scenewright.world.town_plan import Item, Plan, make_plan
-from scenewright.world.town_weather import finish
+from scenewright.world.town_weather import finish, paint_sky
 
 __all__ = ["CLASSES", "LOOKS", "SIZE_WH", "draw"]
 
@@ -61,6 +61,7 @@ def draw(seed: int, *, size_wh: tuple[int, int] = SIZE_WH, look: str = "game") -
     high = size_wh[1] * scale
     camera = Camera(1.2 * high, size_wh[0] * scale / 2, plan.horizon * high, plan.eye)
     brush = Brush(camera, _LOOKS[look], size_wh, scale)
+    paint_sky(brush, random.Random(f"sky {seed}"))
     things = _paint(brush, plan)
     numbers_HW = brush.numbers()
     labels_HW = np.array([region.label for region in brush.regions], np.uint8)[numbers_HW]
@@ -124,7 +125,7 @@ def _draw_item(brush: Brush, item: Item, things: list[_Thing]) -> None:
         _draw_two_wheeler(brush, item, things)
     else:
         _open(brush, things, item.kind, item, item.colour_name)
-        pose = town_vehicles.Pose(item.X, item.Z, item.heading)
+        pose = town_vehicles.Pose(item.X, item.Z, item.heading, parked=item.number == 1)
         town_vehicles.draw_vehicle(brush, item.kind, item.variant, pose, item.colour, item.trim)
 
 

@@ -17,7 +17,8 @@ class Look:
 
     `saturation` and `gain` recolour strokes (gain per channel), `lift` is added after the gain;
     `haze_m` is the distance in metres at which 63 % of a colour has become `haze` (0: none);
-    `shadow` 0..1 darkness of shadows on the ground; `lamps` True where lights are switched on.
+    `shadow` 0..1 darkness of shadows on the ground; `cloud` 0..1 whiteness of clouds (0: none);
+    `snow` 0..1 how white upward faces are; `lamps` True where lights are switched on.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Look:
     shadow: float
     lamps: bool = False
     snow: float = 0.0
-    clouds: bool = False
+    cloud: float = 0.0
 
     def tone(self, colour: RGB) -> RGB:
         """The colour of a stroke under this look."""
@@ -50,7 +51,7 @@ class Look:
         return (out[0], out[1], out[2])
 
 
-_PLAIN_LEAVES: tuple[RGB, RGB, RGB] = ((70, 104, 52), (88, 124, 62), (54, 84, 44))
+_PLAIN_LEAVES: tuple[RGB, RGB, RGB] = ((76, 110, 56), (98, 134, 68), (58, 88, 46))
 
 LOOKS: dict[str, Look] = {
     look.name: look
@@ -58,20 +59,20 @@ LOOKS: dict[str, Look] = {
         Look(
             "game", (40, 128, 246), (150, 214, 255), (98, 96, 108), (206, 176, 142), (92, 200, 44),
             ((34, 160, 40), (76, 196, 48), (16, 120, 44)), 1.45, (1.06, 1.04, 1.02), 6.0,
-            (150, 214, 255), 0.0, 0.55,
+            (150, 214, 255), 0.0, 0.55, cloud=0.95,
         ),
         Look(
-            "clear", (118, 152, 188), (206, 216, 220), (92, 94, 96), (158, 154, 148), (112, 134, 74),
-            _PLAIN_LEAVES, 0.62, (0.94, 0.97, 0.93), 0.0, (196, 206, 212), 220.0, 0.42, clouds=True,
+            "clear", (124, 160, 198), (214, 224, 228), (106, 107, 108), (176, 172, 164), (124, 146, 84),
+            _PLAIN_LEAVES, 0.68, (1.0, 1.02, 0.96), 4.0, (196, 206, 212), 220.0, 0.42, cloud=0.6,
         ),
         Look(
             "fog", (208, 212, 214), (222, 225, 226), (110, 113, 116), (150, 152, 152), (124, 136, 108),
-            _PLAIN_LEAVES, 0.5, (0.9, 0.91, 0.92), 6.0, (221, 224, 226), 15.0, 0.15, lamps=True,
+            _PLAIN_LEAVES, 0.5, (0.9, 0.91, 0.92), 6.0, (221, 224, 226), 19.0, 0.2, lamps=True,
         ),
         Look(
             "rain", (84, 92, 104), (140, 148, 158), (58, 64, 74), (88, 94, 102), (66, 84, 56),
-            ((44, 70, 46), (56, 82, 52), (34, 56, 40)), 0.6, (0.62, 0.66, 0.74), 0.0,
-            (128, 138, 150), 60.0, 0.2, lamps=True,
+            ((44, 70, 46), (56, 82, 52), (34, 56, 40)), 0.62, (0.68, 0.72, 0.8), 0.0,
+            (122, 132, 144), 90.0, 0.2, lamps=True,
         ),
         Look(
             "snow", (196, 202, 212), (226, 230, 236), (196, 202, 212), (240, 243, 248), (250, 252, 255),
@@ -79,8 +80,8 @@ LOOKS: dict[str, Look] = {
             (228, 232, 238), 90.0, 0.18, snow=0.85,
         ),
         Look(
-            "night", (8, 10, 30), (34, 34, 62), (34, 36, 48), (44, 44, 56), (20, 34, 30),
-            ((14, 34, 28), (22, 44, 32), (10, 24, 24)), 0.6, (0.24, 0.26, 0.38), 0.0,
+            "night", (8, 10, 30), (38, 38, 70), (40, 42, 54), (62, 62, 78), (24, 46, 38),
+            ((18, 46, 36), (28, 60, 42), (12, 32, 30)), 0.62, (0.34, 0.36, 0.5), 0.0,
             (26, 28, 50), 140.0, 0.3, lamps=True,
         ),
     )

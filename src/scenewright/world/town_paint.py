@@ -17,7 +17,7 @@ from scenewright.world.town_classes import TRAIN_ID
 from scenewright.world.palette import RGB
 from scenewright.world.town_looks import Look
 
-GROUND, SIDE, FLAT = 0, 1, 2
+GROUND, FLAT, LEFT, RIGHT = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,11 @@ class Camera:
 
 @dataclass(frozen=True)
 class Region:
-    """What one region number means: training id, distance in metres, and the drawn thing (-1: stuff)."""
+    """What one region number means: training id, distance, and the drawn thing (-1: stuff).
+
+    `depth` in metres; for fronts along the street (`kind` LEFT or RIGHT) it is their lateral position, and
+    for GROUND it has no meaning: there the distance follows from the place in the picture.
+    """
 
     label: int
     depth: float
@@ -64,7 +68,7 @@ class Brush:
         self._pen = ImageDraw.Draw(self.picture)
         self._shade = ImageDraw.Draw(self.shadow)
         self.regions: list[Region] = [Region(TRAIN_ID["sky"], 1e4)]
-        self.glows: list[tuple[float, float, float, RGB]] = []
+        self.glows: list[tuple[float, float, float, RGB, int]] = []
         self._stuff: dict[tuple[int, int], int] = {}
         self._number = 0
         self._tones: dict[RGB, RGB] = {}
@@ -141,7 +145,7 @@ class Brush:
 
     def glow(self, x: float, y: float, radius: float, colour: RGB) -> None:
         """A light whose halo is added after drawing (canvas pixels)."""
-        self.glows.append((x, y, radius, colour))
+        self.glows.append((x, y, radius, colour, self._number))
 
     def numbers(self) -> np.ndarray:
         """Region number of every final pixel [H, W] uint8: the canvas sample nearest to its centre."""

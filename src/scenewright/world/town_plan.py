@@ -6,7 +6,7 @@ Lengths in metres; X is 0 at the camera, positive to the right; the ego lane is 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scenewright.world.palette import COLOURS, RGB
 from scenewright.world.town_people import HAIRS, SKINS, TROUSERS, Outfit
@@ -36,7 +36,7 @@ class Item:
     """One free-standing object. `kind` class name (tree, lamp, light and sign name whole posts).
 
     `X`, `Z` foot; `heading` as in `town_vehicles.HEADINGS` or "" ; `variant` shape name; `colour`, `trim` RGB;
-    `colour_name` word for captions ("" if none); `number` a style number; `size` metres; `outfit` of people.
+    `colour_name` word for captions ("" if none); `number` a style number (1 on parked cars); `size` metres; `outfit` of people.
     """
 
     kind: str
@@ -269,7 +269,7 @@ def _traffic(rng: random.Random, plan: Plan, parking: tuple[bool, bool]) -> list
         Z = rng.uniform(5, 9)
         while here and Z < 50:
             if rng.random() < 0.7 and (not plan.crossing or abs(Z - plan.crossing) > 9):
-                items.append(_vehicle(rng, "car", X, Z, heading))
+                items.append(replace(_vehicle(rng, "car", X, Z, heading), number=1))
             Z += rng.uniform(5.2, 7.0)
     if plan.crossing and rng.random() < 0.6:
         kind = rng.choices(("car", "truck", "bus"), (0.62, 0.18, 0.2))[0]
@@ -330,13 +330,13 @@ def _two_wheelers(rng: random.Random, plan: Plan) -> list[Item]:
 
 def _people(rng: random.Random, plan: Plan) -> list[Item]:
     items: list[Item] = []
-    busy = {"downtown": (1, 5), "suburb": (0, 3), "avenue": (0, 4), "outskirts": (0, 1)}[plan.kind]
+    busy = {"downtown": (2, 7), "suburb": (0, 4), "avenue": (1, 5), "outskirts": (0, 2)}[plan.kind]
     for _ in range(rng.randint(*busy)):
         if plan.zebra and rng.random() < 0.35:
             X, Z = rng.uniform(plan.left, plan.right), plan.crossing - 6.0 + rng.uniform(-0.8, 0.8)
         else:
             low, high = rng.choice(((plan.kerb_left, plan.left), (plan.right, plan.kerb_right)))
-            X, Z = rng.uniform(low + 0.4, high - 0.4), rng.uniform(5.5, 26)
+            X, Z = rng.uniform(low + 0.4, high - 0.4), 5.5 + 16 * rng.random() ** 1.6
         outfit, name = _outfit(rng)
         size = rng.choice((1.0, 1.0, 1.0, 0.68)) * rng.uniform(1.62, 1.86)
         items.append(

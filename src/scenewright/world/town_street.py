@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from scenewright.world.palette import RGB, darker, lighter, mix
-from scenewright.world.town_paint import GROUND, SIDE, Brush
+from scenewright.world.town_paint import GROUND, LEFT, RIGHT, Brush
 from scenewright.world.town_plan import LANE, Item, Plan, Side
 
 FAR = 75.0
@@ -153,7 +153,7 @@ def _front_face(brush: Brush, side: Side, height: float, colour: RGB, depth: flo
 
 
 def _building(brush: Brush, side: Side, rng: random.Random) -> None:
-    brush.start("building", side.X, SIDE if side.X < 0 else SIDE + 1)
+    brush.start("building", side.X, LEFT if side.X < 0 else RIGHT)
     colour = rng.choice(FRONTS)
     _front_face(brush, side, side.height, darker(colour, 0.78), 14)
     near = max(side.Z0, 1.2)
@@ -222,7 +222,7 @@ def _shop(brush: Brush, side: Side, rng: random.Random, near: float) -> None:
 
 
 def _house(brush: Brush, side: Side, rng: random.Random) -> None:
-    brush.start("building", side.X, SIDE if side.X < 0 else SIDE + 1)
+    brush.start("building", side.X, LEFT if side.X < 0 else RIGHT)
     camera, sign = brush.camera, 1 if side.X > 0 else -1
     colour, roof = lighter(rng.choice(FRONTS), 0.25), rng.choice(ROOFS)
     roof = mix(roof, SNOW, brush.look.snow)
@@ -257,7 +257,7 @@ def _house(brush: Brush, side: Side, rng: random.Random) -> None:
 
 
 def _wall(brush: Brush, side: Side, rng: random.Random) -> None:
-    brush.start("wall", side.X, SIDE if side.X < 0 else SIDE + 1)
+    brush.start("wall", side.X, LEFT if side.X < 0 else RIGHT)
     colour = rng.choice(((168, 104, 84), (172, 166, 156), (138, 136, 134)))
     near = max(side.Z0, 1.2)
     _front_face(brush, side, side.height, darker(colour, 0.75), 0.35)
@@ -280,7 +280,7 @@ def _wall(brush: Brush, side: Side, rng: random.Random) -> None:
 
 
 def _fence(brush: Brush, side: Side, rng: random.Random) -> None:
-    brush.start("fence", side.X, SIDE if side.X < 0 else SIDE + 1)
+    brush.start("fence", side.X, LEFT if side.X < 0 else RIGHT)
     colour = rng.choice(((232, 228, 220), (146, 96, 54), (70, 78, 74), (150, 156, 162)))
     near = max(side.Z0, 1.2)
     brush.side(side.X, 0.1, side.height, near, side.Z1, darker(colour, 0.45))
@@ -297,7 +297,7 @@ def _fence(brush: Brush, side: Side, rng: random.Random) -> None:
 
 
 def _hedge(brush: Brush, side: Side, rng: random.Random) -> None:
-    brush.start("vegetation", side.X, SIDE if side.X < 0 else SIDE + 1)
+    brush.start("vegetation", side.X, LEFT if side.X < 0 else RIGHT)
     mid, light, dark = brush.look.leaves
     near, camera = max(side.Z0, 1.2), brush.camera
     _front = side.X + (1.6 if side.X > 0 else -1.6)

@@ -112,11 +112,12 @@ CAR_SHAPES = ("sedan", "hatchback", "suv", "van")
 
 @dataclass(frozen=True)
 class Pose:
-    """Centre on the ground (X, Z) in metres and heading, a key of `HEADINGS`."""
+    """Centre on the ground (X, Z) in metres and heading, a key of `HEADINGS`; parked cars have no lights on."""
 
     X: float
     Z: float
     heading: str
+    parked: bool = False
 
 
 class _Body:
@@ -309,7 +310,7 @@ def _end(body: _Body, colour: RGB, trim: RGB, kind: str) -> None:
     rear = body.az > 0
     u = -0.02 if rear else shape.length + 0.02
     w = shape.width / 2
-    on = brush.look.lamps
+    on = brush.look.lamps and not body.pose.parked
     if kind == "truck" and shape.cargo:
         if rear:
             _quad_v(body, u, -0.03, 0.03, 1.0, 3.4, darker(colour, 0.6))
@@ -338,7 +339,7 @@ def _end(body: _Body, colour: RGB, trim: RGB, kind: str) -> None:
 
 def _lamps(body: _Body, u: float, h: tuple[float, float], width: float, colour: RGB, on: bool) -> None:
     w = body.shape.width / 2
-    radius = 0.9 * body.px if colour == HEAD_ON else 0.5 * body.px
+    radius = 0.75 * body.px if colour == HEAD_ON else 0.45 * body.px
     for v0, v1 in ((-w + 0.06, -w + 0.06 + width), (w - 0.06 - width, w - 0.06)):
         _quad_v(body, u, v0, v1, h[0], h[1], colour, on)
         if on:
@@ -348,7 +349,7 @@ def _lamps(body: _Body, u: float, h: tuple[float, float], width: float, colour: 
 
 def _edge_lights(body: _Body) -> None:
     """Side view: a small lamp at either end."""
-    side, length, on = body.near_side(), body.shape.length, body.brush.look.lamps
+    side, length, on = body.near_side(), body.shape.length, body.brush.look.lamps and not body.pose.parked
     h = 0.75 if length < 6 else 0.85
     if body.shape.cargo:
         return

@@ -10,9 +10,10 @@ import random
 import numpy as np
 from PIL import Image, ImageDraw
 
+from scenewright.world.palette import mix
 from scenewright.world.town_classes import TRAIN_ID
 from scenewright.world.town_looks import Look
-from scenewright.world.town_paint import FLAT, GROUND, Brush
+from scenewright.world.town_paint import GROUND, LEFT, Brush
 
 SKY = TRAIN_ID["sky"]
 
@@ -28,11 +29,18 @@ def depths(brush: Brush, numbers_HW: np.ndarray) -> np.ndarray:
     rows = (np.arange(high) + 0.5) * scale - camera.horizon
     ground_H = camera.focal * camera.height / np.maximum(rows, 1.0)
     columns = (np.arange(wide) + 0.5) * scale - camera.cx
-    side_W = camera.focal * 6.5 / np.maximum(np.abs(columns), 1.0)
+    side_W = (camera.focal / np.maximum(np.abs(columns), 1.0)).astype(np.float32)
     depth_HW = np.where(kind_HW == GROUND, ground_H[:, None].astype(np.float32), depth_HW)
-    return np.where(
-        kind_HW > GROUND, np.where(kind_HW == FLAT, depth_HW, side_W[None].astype(np.float32)), depth_HW
-    )
+    return np.where(kind_HW >= LEFT, side_W[None] * np.abs(depth_HW), depth_HW)
+
+
+def _edges_of_sky(depth_HW: np.ndarray, sky_HW: np.ndarray) -> np.ndarray:
+    """Sky pixels beside something get its distance, because a part of their colour is its."""
+    near_HW = depth_HW.copy()
+    np.minimum(near_HW[:-1], depth_HW[1:], out=near_HW[:-1])
+    np.minimum(near_HW[:, 1:], depth_HW[:, :-1], out=near_HW[:, 1:])
+    np.minimum(near_HW[:, :-1], depth_HW[:, 1:], out=near_HW[:, :-1])
+    return np.where(sky_HW, near_HW, depth_HW)
 
 
 def finish(brush: Brush, numbers_HW: np.ndarray, labels_HW: np.ndarray, seed: int) -> np.ndarray:
@@ -45,46 +53,40 @@ def finish(brush: Brush, numbers_HW: np.ndarray, labels_HW: np.ndarray, seed: in
     shade_HW = np.where(ground_HW, 1.0 - look.shadow * (1.0 - brush.shadows()), 1.0)
     image *= shade_HW[..., None].astype(np.float32)
     sky_HW = labels_HW == SKY
-    _paint_sky(image, sky_HW, brush, rng)
     if look.name == "rain":
         _reflect(image, labels_HW, brush)
     if look.haze_m:
-        keep = np.exp(-depths(brush, numbers_HW) / look.haze_m)
-        keep[sky_HW] = 1.0
+        depth_HW = _edges_of_sky(depths(brush, numbers_HW), sky_HW)
+        keep = np.where(depth_HW > 999, 1.0, np.exp(-depth_HW / look.haze_m)).astype(np.float32)
         haze = np.array(look.haze, np.float32)
         image = haze + (image - haze) * keep[..., None]
     if look.name == "night":
         _headlights(image, ground_HW, brush)
     if look.lamps:
-        _halos(image, brush)
+        _halos(image, brush, numbers_HW)
     if look.name in ("rain", "snow"):
         _fall(image, look, brush.scale, rng)
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def _paint_sky(image: np.ndarray, sky_HW: np.ndarray, brush: Brush, rng: random.Random) -> None:
+def paint_sky(brush: Brush, rng: random.Random) -> None:
+    """Fill the empty canvas with the look's sky: gradient, clouds or stars. Region 0 is the sky."""
     look = brush.look
-    high, wide = sky_HW.shape
-    horizon = max(1.0, brush.camera.horizon / brush.scale)
-    share = np.clip(np.arange(high, dtype=np.float32) / horizon, 0, 1)[:, None]
-    sky_H3 = np.array(look.sky_top, np.float32) * (1 - share) + np.array(look.sky_low, np.float32) * share
-    sky = np.repeat(sky_H3[:, None], wide, axis=1)
-    if look.clouds or look.name == "game":
-        layer = Image.new("L", (wide, high), 0)
-        pen = ImageDraw.Draw(layer)
-        for _ in range(rng.randint(2, 4)):
-            x, y, r = rng.uniform(0, wide), rng.uniform(0, horizon * 0.8), rng.uniform(0.03, 0.06) * wide
-            for dx, k in ((-1.2, 0.6), (0, 1.0), (1.3, 0.7)):
-                pen.ellipse(
-                    (x + (dx - k * 1.5) * r, y - k * r * 0.55, x + (dx + k * 1.5) * r, y + k * r * 0.55), 200
-                )
-        cover = np.asarray(layer, np.float32)[..., None] / 255 * (0.6 if look.clouds else 0.95)
-        sky = sky + (np.array((246, 246, 248), np.float32) - sky) * cover
-    if look.name == "night":
-        for _ in range(14):
-            x, y = rng.randrange(wide), int(rng.uniform(0, horizon * 0.7))
-            sky[y, x] = (190, 194, 214)
-    image[sky_HW] = sky[sky_HW]
+    wide, high = brush.picture.size
+    horizon = max(1.0, brush.camera.horizon)
+    share_H1 = np.clip(np.arange(high, dtype=np.float32) / horizon, 0, 1)[:, None]
+    rows_H3 = np.array(look.sky_top, np.float32) * (1 - share_H1) + np.array(look.sky_low, np.float32) * share_H1
+    rows_H4 = np.concatenate([rows_H3, np.zeros((high, 1), np.float32)], 1).astype(np.uint8)
+    brush.picture.paste(Image.fromarray(rows_H4[:, None], "RGBA").resize((wide, high), Image.Resampling.NEAREST))
+    clouds, stars = rng.randint(2, 4), 14
+    for _ in range(clouds if look.cloud else 0):
+        x, y, r = rng.uniform(0, wide), rng.uniform(0, horizon * 0.8), rng.uniform(0.03, 0.06) * wide
+        colour = mix(mix(look.sky_top, look.sky_low, y / horizon), (248, 248, 250), look.cloud)
+        for dx, k in ((-1.2, 0.6), (0, 1.0), (1.3, 0.7)):
+            brush.oval(x + dx * r, y, k * r * 1.5, k * r * 0.55, colour, lit=True)
+    for _ in range(stars if look.name == "night" else 0):
+        x, y = rng.uniform(0, wide), rng.uniform(0, horizon * 0.7)
+        brush.box(x, y, x + 1, y + 1, (190, 194, 214), lit=True)
 
 
 def _reflect(image: np.ndarray, labels_HW: np.ndarray, brush: Brush) -> None:
@@ -111,11 +113,18 @@ def _headlights(image: np.ndarray, ground_HW: np.ndarray, brush: Brush) -> None:
     image += (cone * np.where(ground_HW, 1.0, 0.35))[..., None] * np.array((92, 86, 66), np.float32)
 
 
-def _halos(image: np.ndarray, brush: Brush) -> None:
+_HALO = {"night": 0.85, "rain": 0.45, "fog": 0.3}
+
+
+def _halos(image: np.ndarray, brush: Brush, numbers_HW: np.ndarray) -> None:
+    """Soft light around every lamp that is not hidden by something nearer."""
     high, wide = image.shape[:2]
-    strength = 0.85 if brush.look.name == "night" else 0.4
-    for x, y, radius, colour in brush.glows[:40]:
-        x, y, radius = x / brush.scale, y / brush.scale, max(1.5, radius / brush.scale)
+    strength = _HALO[brush.look.name]
+    for x, y, radius, colour, number in brush.glows:
+        x, y, radius = x / brush.scale, y / brush.scale, min(14.0, max(1.5, radius / brush.scale))
+        row, column = min(max(int(y), 0), high - 1), min(max(int(x), 0), wide - 1)
+        if numbers_HW[row, column] != number:
+            continue
         x0, x1 = max(0, int(x - 2 * radius)), min(wide, int(x + 2 * radius) + 1)
         y0, y1 = max(0, int(y - 2 * radius)), min(high, int(y + 2 * radius) + 1)
         if x0 >= x1 or y0 >= y1:
@@ -134,9 +143,9 @@ def _fall(image: np.ndarray, look: Look, scale: int, rng: random.Random) -> None
     pen = ImageDraw.Draw(layer)
     unit = high / 48
     if look.name == "rain":
-        for _ in range(70):
+        for _ in range(110):
             x, y, length = rng.uniform(0, wide * 2), rng.uniform(-8, high * 2), rng.uniform(3.5, 8) * unit
-            pen.line((x, y, x - 0.28 * length, y + length), rng.randint(70, 150), 1)
+            pen.line((x, y, x - 0.28 * length, y + length), rng.randint(80, 190), 1)
         colour = (206, 216, 230)
     else:
         for _ in range(75):
