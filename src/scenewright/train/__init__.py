@@ -1,7 +1,7 @@
 """Training: one loop for every recipe, from the embedded model to networks of Stable Diffusion's size.
 
-``run(recipe, out)`` trains; a `Recipe` is a task configuration and a `LoopConfig`; a `Task` says what a batch, the
-loss, a validation and the exported weights are. See `scenewright.train.loop`.
+``run(recipe, out)`` trains; a `Recipe` is a task configuration and a `LoopConfig`; a `Task` says what a
+batch, the loss, a validation and the exported weights are. See `scenewright.train.loop`.
 """
 
 from __future__ import annotations

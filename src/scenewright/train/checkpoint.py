@@ -21,9 +21,10 @@ import os
 import pickle
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -31,6 +32,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from scenewright.errors import StorageError
+from scenewright.train.ema import Ema
+
+T = TypeVar("T")
 
 _NAME = re.compile(r"step-(\d{8,})")
 
@@ -46,16 +50,19 @@ def place(folder: Path, step: int) -> Path:
     return folder / f"step-{step:08d}"
 
 
-def begin(folder: Path, step: int) -> Path:
-    """An empty folder to write the checkpoint of `step` into."""
-    new = folder / f".new-{place(folder, step).name}"
+def being_written(folder: Path, step: int) -> Path:
+    """Where the checkpoint of `step` is put together."""
+    return folder / f".new-{place(folder, step).name}"
+
+
+def begin(new: Path) -> None:
+    """Make the empty folder `new` (from `being_written`)."""
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
-    return new
 
 
 def commit(new: Path) -> Path:
-    """Make what was written into `new` (from `begin`) a checkpoint, in one rename. Replaces one of the same step."""
+    """Make what was written into `new` a checkpoint, in one rename; replaces one of the same step."""
     for file in new.iterdir():
         flush(file)
     final = new.with_name(new.name.removeprefix(".new-"))
@@ -115,18 +122,34 @@ def write(
     optimiser: Mapping[str, Any],
     state: Mapping[str, Any],
 ) -> None:
-    """Write the part of a checkpoint that the main process owns. `state` must be JSON."""
-    for name, module in modules.items():
-        save_file(weights(module), new / f"{name}.safetensors")
-    if shadow:
-        save_file({key: value.cpu().contiguous() for key, value in shadow.items()}, new / "ema.safetensors")
-    torch.save(optimiser, new / "optimiser.pt")
-    (new / "state.json").write_text(json.dumps(state, indent=1, sort_keys=True) + "\n")
+    """Write the part of a checkpoint that the main process owns. `state` must be JSON.
+
+    Raises StorageError if it cannot be written; then nothing of it is left.
+    """
+    with _writing(new):
+        for name, module in modules.items():
+            save_file(weights(module), new / f"{name}.safetensors")
+        if shadow:
+            averages = {key: value.cpu().contiguous() for key, value in shadow.items()}
+            save_file(averages, new / "ema.safetensors")
+        torch.save(optimiser, new / "optimiser.pt")
+        (new / "state.json").write_text(json.dumps(state, indent=1, sort_keys=True) + "\n")
 
 
 def write_process(new: Path, rank: int, state: Mapping[str, Any]) -> None:
-    """Write the part of a checkpoint that process `rank` owns."""
-    torch.save(dict(state), new / f"process-{rank}.pt")
+    """Write the part of a checkpoint that process `rank` owns; StorageError as in `write`."""
+    with _writing(new):
+        torch.save(dict(state), new / f"process-{rank}.pt")
+
+
+@contextmanager
+def _writing(new: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors raise their own
+        shutil.rmtree(new, ignore_errors=True)
+        hint = "the checkpoint before it, if any, is intact: make room and resume"
+        raise StorageError(f"cannot write a checkpoint to {new.parent}: {error}", hint) from error
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -134,20 +157,23 @@ def read_state(folder: Path) -> dict[str, Any]:
     return _reading(folder / "state.json", lambda path: json.loads(path.read_text()))
 
 
-def read_weights(folder: Path, modules: Mapping[str, nn.Module]) -> None:
-    """Load the weights of a checkpoint into `modules`, strictly."""
+def read_weights(folder: Path, modules: Mapping[str, nn.Module], ema: Ema) -> None:
+    """Load the weights of a checkpoint into `modules` and their averages into `ema`, strictly."""
     for name, module in modules.items():
         path = folder / f"{name}.safetensors"
         tensors = _reading(path, load_file)
         try:
             module.load_state_dict(tensors)
         except RuntimeError as error:
-            raise StorageError(f"{path} does not fit the module: {error}", "was the code changed?") from error
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file of a checkpoint."""
-    return _reading(path, load_file)
+            hint = "the code has changed since; continue with the version that made it"
+            raise StorageError(f"{path} does not fit the module: {error}", hint) from error
+    if ema.shadow:
+        path = folder / "ema.safetensors"
+        try:
+            ema.load(_reading(path, load_file))
+        except KeyError as error:
+            hint = "the code has changed since; continue with the version that made it"
+            raise StorageError(f"{path} does not fit: {error}", hint) from error
 
 
 def read_torch(path: Path) -> dict[str, Any]:
@@ -155,7 +181,7 @@ def read_torch(path: Path) -> dict[str, Any]:
     return _reading(path, lambda file: torch.load(file, map_location="cpu", weights_only=True))
 
 
-def _reading(path: Path, read: Any) -> Any:
+def _reading(path: Path, read: Callable[[Path], T]) -> T:
     try:
         return read(path)
     except (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError) as error:

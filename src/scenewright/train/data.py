@@ -1,7 +1,7 @@
 """Batches and random streams as pure functions of (seed, step, rank), which is what makes resuming exact.
 
-A task never keeps a position in its data: batch number 7 of process 1 is the same batch whether or not the run
-was interrupted before it, and whether or not worker processes made it.
+A task never keeps a position in its data: batch number 7 of process 1 is the same batch whether or not the
+run was interrupted before it, and whether or not worker processes made it.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ def stream_rng(seed: int, *keys: int | str) -> np.random.Generator:
 
 
 def epoch_indices(count: int, step: int, rank: int, size: int, batch_size: int, seed: int) -> list[int]:
-    """Indices into `count` items for one batch: every item once per epoch over all processes, shuffled anew each epoch.
+    """Indices into `count` items for one batch: each item once per epoch, over all processes, newly shuffled.
 
-    The batches of one step over the ranks ``0 … size-1`` are consecutive pieces of one endless shuffled order.
+    The batches of one step over the ranks ``0 … size-1`` are consecutive pieces of one endless shuffled
+    order.
     """
     first = (step * size + rank) * batch_size
     found: list[int] = []
@@ -75,7 +76,7 @@ def batches(
     prefetch: int = 2,
     pin: bool = False,
 ) -> Iterator[Any]:
-    """The batches of `steps` in order, made here or by `workers` processes that stay `prefetch` batches ahead."""
+    """The batches of `steps` in order, made here or by `workers` processes, each `prefetch` batches ahead."""
     if workers == 0:
         return (source.batch(step, rank, size) for step in steps)
     loader = DataLoader(

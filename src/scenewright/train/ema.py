@@ -1,7 +1,8 @@
 """Averaged weights: an exponential moving average kept in float32 beside the trained weights.
 
-The decay follows the ramp of Karras et al. and of diffusers, ``min(decay, (1 + n) / (10 + n))`` after n updates, so
-that early averages forget the random start. Averages are what validation sees and what is exported.
+The decay follows the ramp of Karras et al. and of diffusers, ``min(decay, (1 + n) / (10 + n))`` after n
+updates, so that early averages forget the random start. Averages are what validation sees and what is
+exported.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def lr_factor(loop: LoopConfig, step: int) -> float:
 
 
 def parameter_groups(modules: Mapping[str, nn.Module], *, lr_scale: float = 1.0) -> list[dict[str, Any]]:
-    """The usual groups: weight decay for matrices and convolutions, none for biases, norms, gates and null vectors."""
+    """The usual groups: weight decay for matrices and convolutions, none for biases, norms, gates, nulls."""
     parameters = list(trainable(modules).values())
     return [
         {"params": [p for p in parameters if p.ndim >= 2], "lr_scale": lr_scale, "name": "decayed"},
@@ -49,7 +49,8 @@ def make_optimiser(
 ) -> torch.optim.AdamW:
     """AdamW over `groups` (keys: params, lr_scale, weight_decay, betas, eps, name; only params is needed).
 
-    Raises InputError unless every trainable parameter of `modules`, and nothing else, is in exactly one group.
+    Raises InputError unless every trainable parameter of `modules`, and nothing else, is in exactly one
+    group.
     """
     groups = [{"lr_scale": 1.0, **group, "params": list(group["params"])} for group in groups]
     names = {id(parameter): name for name, parameter in trainable(modules).items()}
@@ -82,11 +83,15 @@ def set_lr(optimiser: torch.optim.Optimizer, loop: LoopConfig, step: int) -> flo
 def enable_checkpointing(owners: Sequence[Any]) -> None:
     """Turn on gradient checkpointing in every owner that knows how; InputError if none does."""
     names = ("enable_gradient_checkpointing", "gradient_checkpointing_enable")
-    switches = [getattr(owner, name) for owner in owners for name in names if hasattr(owner, name)]
-    if not switches:
+    done = 0
+    for switch in (getattr(owner, name) for owner in owners for name in names if hasattr(owner, name)):
+        try:
+            switch()
+            done += 1
+        except ValueError:  # diffusers: the method is there, but this class does not support it
+            continue
+    if not done:
         raise InputError(
             "loop.gradient_checkpointing is true, but nothing in this task supports it",
             "set it to false, or give the task an enable_gradient_checkpointing()",
         )
-    for switch in switches:
-        switch()

@@ -1,7 +1,7 @@
-"""What a person sees of a training run, and the files that a program reads: progress, ``log.jsonl``, ``timing.jsonl``.
+"""What a person sees of a training run, and what a program reads: the bar, ``log.jsonl``, ``timing.jsonl``.
 
-The log holds no clock, so that a resumed run writes the same bytes as an uninterrupted one; times are in a file of
-their own.
+The log holds no clock, so that a resumed run writes the same bytes as an uninterrupted one; times are in a
+file of their own.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import json
 import math
 import os
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import gather_object
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -23,6 +25,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from torch import Tensor
 
 
 def _json(value: Any) -> Any:
@@ -37,8 +40,10 @@ class JsonLines:
     def __init__(self, path: Path, length: int | None = None) -> None:
         """Open for appending; first cut to `length` bytes (None: leave as it is)."""
         self.file = path.open("ab")
-        if length is not None and path.stat().st_size > length:
-            self.file.truncate(length)
+        if length is not None:
+            if path.stat().st_size < length:
+                warnings.warn(f"{path} has lost lines since the checkpoint was written", stacklevel=2)
+            self.file.truncate(min(length, path.stat().st_size))
 
     def write(self, line: Mapping[str, Any]) -> None:
         """Append one line; numbers that JSON does not know (infinities) become null."""
@@ -53,6 +58,37 @@ class JsonLines:
     def close(self) -> None:
         """Close the file."""
         self.file.close()
+
+
+class Means:
+    """Running means of named numbers; tensors stay on their device until they are read."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Any] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, values: Mapping[str, Any]) -> None:
+        """Take in one value of each name."""
+        for key, value in values.items():
+            value = value.detach().float() if isinstance(value, Tensor) else float(value)
+            self.sums[key] = value + self.sums.get(key, 0.0)
+            self.counts[key] = self.counts.get(key, 0) + 1
+
+    def state(self) -> dict[str, dict[str, float]]:
+        """What was taken in so far, as plain numbers."""
+        return {"sums": {key: float(value) for key, value in self.sums.items()}, "counts": dict(self.counts)}
+
+    def load(self, state: Mapping[str, Mapping[str, Any]]) -> None:
+        """Continue from what `state` gave."""
+        self.sums, self.counts = dict(state["sums"]), dict(state["counts"])
+
+    def take(self) -> dict[str, float]:
+        """The means over all processes, which all must call this; then start anew."""
+        states = gather_object([self.state()])
+        self.sums, self.counts = {}, {}
+        keys = list(dict.fromkeys(key for state in states for key in state["sums"]))
+        sums = {key: sum(state["sums"].get(key, 0.0) for state in states) for key in keys}
+        return {key: sums[key] / sum(state["counts"].get(key, 0) for state in states) for key in keys}
 
 
 class Display:

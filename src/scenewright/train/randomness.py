@@ -1,7 +1,8 @@
 """The global random states of a process: python, numpy, torch on the CPU and on the accelerator.
 
-The loop gives every task its own generators; the global states matter for what cannot take one, such as dropout.
-They are kept in checkpoints, and whatever is not training (validation, export) runs inside `preserved`.
+The loop gives every task its own generators; the global states matter for what cannot take one, such as
+dropout. They are kept in checkpoints, and whatever is not training (validation, export) runs inside
+`preserved`.
 """
 
 from __future__ import annotations

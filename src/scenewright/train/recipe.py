@@ -1,9 +1,9 @@
 """What a training run is made of: a complete, typed, frozen `Recipe`.
 
-A recipe is a Python function that returns a `Recipe`: a name, the configuration of the task (any frozen dataclass
-with a ``build`` method) and the configuration of the loop. Values are changed from outside by ``key=value`` texts,
-which are read according to the annotations of the fields, so that ``loop.steps=1e3`` is an error and not a float.
-This file does not import torch: recipes can be listed and checked quickly.
+A recipe is a Python function that returns a `Recipe`: a name, the configuration of the task (any frozen
+dataclass with a ``build`` method) and the configuration of the loop. Values are changed from outside by
+``key=value`` texts, which are read according to the annotations of the fields, so that ``loop.steps=1e3``
+is an error and not a float. This file does not import torch: recipes can be listed and checked quickly.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Union
 from scenewright.errors import InputError, nearest
 
 if TYPE_CHECKING:
-    from scenewright.train.loop import Task
+    from scenewright.train.task import Task
 
 MAY_CHANGE = frozenset({"loop.steps", "loop.stop_after_minutes", "loop.trackers"})
 """Keys in which a resumed run may differ from the run that it continues."""
@@ -90,7 +90,7 @@ class LoopConfig:
 
 
 class TaskConfig(Protocol):
-    """The configuration of a task: a frozen dataclass that can build it. It must not import torch to exist."""
+    """The configuration of a task: a frozen dataclass that can build it, without torch until then."""
 
     def build(self, loop: LoopConfig) -> Task:
         """The task, with the seed, batch size and length of `loop`; called under a seeded random state."""
@@ -137,22 +137,27 @@ def keys(recipe: Recipe) -> list[str]:
 def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     """The recipe with ``key=value`` texts applied in order; the given recipe stays as it is.
 
-    Raises InputError for a text without ``=``, an unknown key (naming the nearest), or a value of the wrong type.
+    Raises InputError for a text without ``=``, an unknown key (naming the nearest), or a value of the wrong
+    type.
     """
     for setting in settings:
         key, sign, text = setting.partition("=")
         key = key.strip()
         _require(bool(sign), f"expected key=value, got {setting!r}", "for example --set loop.steps=100")
         if key not in keys(recipe):
-            best = nearest(key, keys(recipe)) or next(
-                (k for k in keys(recipe) if k.endswith(f".{key}")), None
-            )
-            hint = f"did you mean {best}?" if best else f"keys are {', '.join(keys(recipe))}"
-            raise InputError(f"recipe {recipe.name!r} has no key {key!r}", hint)
+            raise InputError(f"recipe {recipe.name!r} has no key {key!r}", _hint(key, keys(recipe)))
         part, *path = key.split(".")
         changed = _replaced(getattr(recipe, part), path, text.strip(), key)
         recipe = dataclasses.replace(recipe, **{part: changed})
     return recipe
+
+
+def _hint(key: str, known: list[str]) -> str:
+    """The nearest full key; its first part may have been left out or wrong."""
+    last = {name.rpartition(".")[2]: name for name in reversed(known)}
+    end = key.rpartition(".")[2]
+    best = last.get(end) or nearest(key, known) or last.get(nearest(end, last) or "")
+    return f"did you mean {best}?" if best else f"keys are {', '.join(known)}"
 
 
 def _replaced(config: Any, path: list[str], text: str, key: str) -> Any:
@@ -167,8 +172,9 @@ def _replaced(config: Any, path: list[str], text: str, key: str) -> Any:
 def parse(text: str, annotation: Any, key: str = "value") -> Any:
     """`text` read as a value of `annotation`: int, float, bool, str, Path, Literal, Optional, unions, tuples.
 
-    Integers are exact (``1e3`` is refused), floats accept integers, booleans are ``true``/``false``, ``none`` is
-    None where the annotation allows it, tuples are comma-separated. Raises InputError naming `key`.
+    Integers are exact (``1e3`` is refused), floats accept integers, booleans are ``true``/``false``,
+    ``none`` is None where the annotation allows it, tuples are comma-separated. Raises InputError naming
+    `key`.
     """
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (Union, types.UnionType):
@@ -224,7 +230,7 @@ def _parse_plain(text: str, annotation: Any, key: str) -> Any:
 
 
 def resolved(recipe: Recipe, launch: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The whole recipe as JSON values, with `launch`: what the environment decided (processes, precision, …)."""
+    """The whole recipe as JSON values, with `launch`: what the environment decided."""
     return {
         "name": recipe.name,
         "task_type": f"{type(recipe.task).__module__}.{type(recipe.task).__qualname__}",
@@ -244,8 +250,12 @@ def _json(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+COMPARED = ("name", "task_type", "task", "loop", "launch")
+"""Parts of a resolved recipe that decide the result."""
+
+
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Lines ``key: before -> now`` for each value of two resolved recipes that forbids resuming."""
-    old, new = flat(before), flat(now)
+    old, new = (flat({part: whole.get(part) for part in COMPARED}) for whole in (before, now))
     changed = [key for key in {**old, **new} if old.get(key) != new.get(key) and key not in MAY_CHANGE]
     return [f"{key}: {old.get(key, 'absent')} -> {new.get(key, 'absent')}" for key in changed]

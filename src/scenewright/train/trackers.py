@@ -1,7 +1,8 @@
-"""Trackers beside the JSONL log: tensorboard, wandb, trackio. None of them is imported unless it is asked for.
+"""Trackers beside the JSONL log: tensorboard, wandb, trackio; imported only when asked for.
 
 A tracker gets the numbers of the log under flat names (``loss``, ``validation/iou``) and the pictures of a
-validation. Keys and accounts are the tracker's own business (its environment variables); nothing is passed on here.
+validation. Keys and accounts are the tracker's own business (its environment variables); nothing is passed
+on here.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class Wandb(_Hosted):
 
 
 class Trackio(_Hosted):
-    """A trackio run in its local database (``TRACKIO_DIR``), or on the space that ``TRACKIO_SPACE_ID`` names."""
+    """A trackio run in its local database (``TRACKIO_DIR``), or on the space ``TRACKIO_SPACE_ID``."""
 
     def __init__(self, name: str, out: Path, config: Mapping[str, Any], step: int) -> None:
         trackio = _module("trackio", "trackio")

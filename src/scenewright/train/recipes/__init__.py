@@ -6,7 +6,8 @@ Every module of this folder is imported when recipes are looked up, and register
     def vae() -> Recipe:
         '''The autoencoder of nano, on 64 px crops.'''
 
-A recipe of one's own needs no registration: ``train my_module:function`` or ``train file.py:function`` finds it.
+A recipe of one's own needs no registration: ``train my_module:function`` or ``train file.py:function``
+finds it.
 """
 
 from __future__ import annotations
@@ -81,9 +82,11 @@ def _outside(name: str) -> Callable[[], Recipe]:
 def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name = f"recipe_file_{path.stem}"  # cannot hide a module of that name
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None  # a .py file always has both
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # dataclasses and worker processes look their module up there
+    sys.modules[name] = module  # dataclasses look up their annotations there
+    sys.path.append(str(path.parent))  # for modules beside it
     spec.loader.exec_module(module)
     return module
