@@ -17,6 +17,9 @@ from torch import Tensor
 from scenewright.backbone.ldm_keys import RESNET, UNET_ENDS, unet_key
 from scenewright.errors import ModelError
 
+GROUPS = 32
+"""Groups of every group normalisation in the original layout."""
+
 
 @dataclass(frozen=True)
 class Levels:
@@ -151,6 +154,11 @@ def unet_config(state: Mapping[str, Tensor], *, heads: Sequence[int], sample_siz
             f"{len(heads)} head counts given, 1 or one for each of the {shape.levels} levels expected"
         )
     for level, width in enumerate(widths):
+        if width % GROUPS:
+            raise ModelError(
+                f"level {level} has {width} channels; original networks normalise in {GROUPS} groups",
+                hint="a network with other groups is not of the original layout",
+            )
         if width % heads[level % len(heads)]:
             raise ModelError(
                 f"{width} channels of level {level} cannot be split into {heads[level % len(heads)]} heads"
