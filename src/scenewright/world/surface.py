@@ -39,7 +39,7 @@ _FIXED: Final[dict[Ink, RGB]] = {
     Ink.SCREEN: (206, 232, 236),
 }
 _FOLLOWS: Final = (Ink.BODY, Ink.SHADE, Ink.LIGHT, Ink.DEEP)
-_SPAN: Final = 512
+_SPAN: Final = 768
 """Side of the level maps in subpixels; sprites are smaller."""
 
 

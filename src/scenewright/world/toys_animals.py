@@ -20,7 +20,7 @@ def cat(s: Sprite, v: int) -> None:
         return
     with s.part("tail"):
         s.curve([(14, 42), (4, 30), (6, 12), (14, 8)], 7)
-    with s.part("leg"):
+    with s.part("legs"):
         for x in (20, 34, 54, 66):
             s.stroke([(x, 50), (x, 71)], 9)
     s.blob([(10, 44), (16, 34), (40, 34), (66, 34), (72, 46), (64, 58), (40, 58), (16, 57)])
@@ -54,7 +54,7 @@ def dog(s: Sprite, v: int) -> None:
     if v == 0:
         with s.part("tail"):
             s.curve([(14, 42), (5, 32), (3, 18)], 7)
-        with s.part("leg"):
+        with s.part("legs"):
             for x in (17, 29, 52, 64):
                 s.stroke([(x, 54), (x, 76)], 10)
         s.blob([(9, 46), (16, 36), (40, 36), (64, 32), (73, 44), (68, 62), (40, 60), (15, 62)])
@@ -63,7 +63,7 @@ def dog(s: Sprite, v: int) -> None:
     with s.part("tail"):
         s.curve([(14, 90), (4, 84), (3, 72)], 7)
     s.blob([(10, 94), (12, 72), (28, 50), (46, 42), (56, 54), (54, 80), (56, 95), (30, 98)])
-    with s.part("leg"):
+    with s.part("legs"):
         s.stroke([(51, 66), (52, 94)], 10)
         s.oval(25, 86, 14, 11)
         s.oval(32, 95, 10, 4.5)
@@ -110,7 +110,7 @@ def horse(s: Sprite, v: int) -> None:
             [(66, 54), (84, 62), (92, 76)],
         ]
     )
-    with s.part("leg"):
+    with s.part("legs"):
         for leg in legs:
             s.stroke(leg, 8)
             s.stroke([leg[-1], leg[-1]], 9, Ink.BLACK, line=False)
@@ -131,7 +131,7 @@ def cow(s: Sprite, v: int) -> None:
     with s.part("tail"):
         s.curve([(10, 26), (3, 36), (4, 54)], 4)
         s.oval(4, 57, 4, 5, Ink.DARK, line=False)
-    with s.part("leg"):
+    with s.part("legs"):
         for x in (16, 28, 54, 66):
             s.stroke([(x, 54), (x, 75)], 9)
     s.oval(42, 59, 8, 7, Ink.ROSE)
@@ -165,7 +165,7 @@ def cow(s: Sprite, v: int) -> None:
 def sheep(s: Sprite, v: int) -> None:
     """0 from the side, 1 looking at us."""
     legs = (26, 38, 58, 70) if v == 0 else (26, 38, 48, 60)
-    with s.part("leg"):
+    with s.part("legs"):
         for x in legs:
             s.stroke([(x, 56), (x, 74)], 7, Ink.DARK)
     ring = [
@@ -218,7 +218,7 @@ def bird(s: Sprite, v: int) -> None:
             s.thin([(28, 14), (44, 40)])
             s.thin([(40, 14), (52, 38)])
         return
-    with s.part("leg"):
+    with s.part("legs"):
         s.thin([(46, 50), (46, 64), (54, 64)], Ink.ORANGE, 3)
         s.thin([(56, 50), (56, 64), (64, 64)], Ink.ORANGE, 3)
     with s.part("tail"):
@@ -264,7 +264,7 @@ def eagle(s: Sprite, v: int) -> None:
         s.blob([(58, 9), (67, 9), (72, 15), (69, 20), (64, 15), (58, 17)], Ink.GOLD)
         s.dot(55, 9, 2.8)
         s.thin([(51, 5), (59, 7)], Ink.BLACK, 2)
-    with s.part("claw"):
+    with s.part("claws"):
         for x in (43, 57):
             s.thin([(x, 50), (x, 57)], Ink.GOLD, 5)
 
@@ -273,7 +273,7 @@ def eagle(s: Sprite, v: int) -> None:
 def duck(s: Sprite, v: int) -> None:
     """0 standing, 1 swimming."""
     if v == 0:
-        with s.part("leg"):
+        with s.part("legs"):
             for x in (42, 56):
                 s.stroke([(x, 66), (x, 82), (x + 9, 84)], 4, Ink.ORANGE)
     s.blob([(4, 36), (16, 44), (34, 40), (56, 44), (72, 40), (80, 52), (70, 68), (44, 72), (18, 66), (8, 54)])
@@ -290,7 +290,7 @@ def duck(s: Sprite, v: int) -> None:
 @toy("robin", (88, 90), (84, 90))
 def robin(s: Sprite, v: int) -> None:
     """0 from the side, 1 from the front: round, thin legs, orange breast."""
-    with s.part("leg"):
+    with s.part("legs"):
         for x in (38, 50):
             s.thin([(x, 70), (x, 88), (x + 8, 88)], Ink.DARK, 3)
     if v == 0:
@@ -320,14 +320,14 @@ def monkey(s: Sprite, v: int) -> None:
     """0 sitting, 1 with one arm up."""
     with s.part("tail"):
         s.curve([(56, 88), (78, 92), (84, 74), (74, 64), (70, 74)], 5)
-    with s.part("arm"):
+    with s.part("arms"):
         s.curve([(28, 56), (12, 68), (14, 82)], 9)
         s.curve([(52, 56), (68, 68), (64, 82)] if v == 0 else [(52, 58), (74, 52), (80, 28)], 9)
         s.oval(*((64, 84) if v == 0 else (80, 26)), 6, ink=Ink.TAN)
         s.oval(14, 84, 6, ink=Ink.TAN)
     s.blob([(24, 60), (40, 50), (56, 60), (58, 82), (40, 92), (22, 82)])
     s.oval(40, 75, 10, 11, Ink.TAN, line=False)
-    with s.part("leg"):
+    with s.part("legs"):
         s.curve([(26, 84), (16, 92), (24, 96)], 8)
         s.curve([(54, 84), (64, 92), (56, 96)], 8)
     with s.part("head"):
@@ -350,7 +350,7 @@ def fish(s: Sprite, v: int) -> None:
     if v == 0:
         with s.part("tail"):
             s.poly([(26, 30), (2, 6), (9, 30), (2, 54)], Ink.SHADE)
-        with s.part("fin"):
+        with s.part("fins"):
             s.poly([(42, 14), (58, 1), (72, 14)], Ink.SHADE)
             s.poly([(48, 46), (52, 59), (64, 46)], Ink.SHADE)
         s.blob([(20, 30), (40, 13), (66, 10), (88, 20), (98, 31), (88, 42), (66, 50), (40, 47)])
@@ -362,7 +362,7 @@ def fish(s: Sprite, v: int) -> None:
         return
     with s.part("tail"):
         s.poly([(24, 39), (2, 20), (8, 39), (2, 58)], Ink.SHADE)
-    with s.part("fin"):
+    with s.part("fins"):
         s.blob([(34, 18), (40, 2), (64, 2), (66, 16)], Ink.SHADE)
         s.blob([(34, 60), (40, 76), (60, 75), (64, 62)], Ink.SHADE)
     s.blob([(18, 39), (34, 16), (58, 11), (80, 24), (90, 40), (80, 55), (58, 67), (34, 62)])

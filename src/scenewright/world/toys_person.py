@@ -42,12 +42,12 @@ def person(s: Sprite, v: int) -> None:
     dress = v == 3
     (re, rw), (le, lw) = _ARMS[v % 3]
     knees, ankles = ((26, 78), (42, 78)), ((25, 92), (43, 92))
-    with s.part("leg"):
+    with s.part("legs"):
         for knee, ankle, hip in zip(knees, ankles, ((28, 64), (40, 64)), strict=True):
             s.stroke([hip, knee, ankle], 12, Ink.SKIN if dress else Ink.SHADE)
         for (x, y), side in zip(ankles, (-1, 1), strict=True):
             s.oval(x + side * 3, y + 4, 8, 4, Ink.BLACK)
-    with s.part("arm"):
+    with s.part("arms"):
         for shoulder, elbow, wrist in (((21, 38), re, rw), ((47, 38), le, lw)):
             s.stroke([shoulder, elbow, wrist], 9)
             s.oval(wrist[0], wrist[1], 5, ink=Ink.SKIN)
@@ -66,13 +66,8 @@ def person(s: Sprite, v: int) -> None:
         s.dot(28, 18, 2.4)
         s.dot(40, 18, 2.4)
         s.curve([(28, 25), (34, 28), (40, 25)], 1.8, Ink.RED, line=False)
-    spots = [(34, 22), (40, 18), (28, 18), (49, 19), (19, 19), (47, 38), (21, 38), le, re, lw, rw] + [
-        (40, 64),
-        (28, 64),
-        knees[1],
-        knees[0],
-        ankles[1],
-        ankles[0],
-    ]
+    face = [(34, 22), (40, 18), (28, 18), (49, 19), (19, 19)]
+    legs = [(40, 64), (28, 64), knees[1], knees[0], ankles[1], ankles[0]]
+    spots = [*face, (47, 38), (21, 38), le, re, lw, rw, *legs]
     for name, (x, y) in zip(JOINTS, spots, strict=True):
         s.joint(name, x, y)

@@ -30,7 +30,7 @@ def bottle(s: Sprite, v: int) -> None:
 def chair(s: Sprite, v: int) -> None:
     """0 kitchen chair with slats, 1 chair with a solid back."""
     if v == 0:
-        with s.part("leg"):
+        with s.part("legs"):
             for x0, y0, x1, y1 in ((50, 56, 50, 84), (24, 60, 24, 84), (57, 62, 58, 97), (9, 62, 9, 97)):
                 s.stroke([(x0, y0), (x1, y1)], 7)
         with s.part("back"):
@@ -41,7 +41,7 @@ def chair(s: Sprite, v: int) -> None:
         with s.part("seat"):
             s.poly([(5, 56), (40, 50), (61, 60), (60, 68), (6, 68)])
         return
-    with s.part("leg"):
+    with s.part("legs"):
         for x0, x1 in ((16, 10), (58, 64)):
             s.stroke([(x0, 66), (x1, 92)], 8)
         for x in (27, 47):
@@ -57,7 +57,7 @@ def chair(s: Sprite, v: int) -> None:
 def diningtable(s: Sprite, v: int) -> None:
     """0 four legs, set for tea; 1 round on one foot with a cloth."""
     if v == 0:
-        with s.part("leg"):
+        with s.part("legs"):
             for x, y in ((25, 46), (75, 46)):
                 s.rect(x - 4, 24, x + 4, y, Ink.SHADE)
             for x in (10, 90):
@@ -70,7 +70,7 @@ def diningtable(s: Sprite, v: int) -> None:
         s.oval(34, 17, 6, 2.2, Ink.GREY, line=False)
         s.oval(66, 17, 6, 2.2, Ink.GREY, line=False)
         return
-    with s.part("leg"):
+    with s.part("legs"):
         s.poly([(44, 30), (56, 30), (55, 54), (74, 64), (26, 64), (45, 54)])
     with s.part("top"):
         cloth = [(1, 18), (99, 18), (96, 38)]
@@ -101,7 +101,7 @@ def sofa(s: Sprite, v: int) -> None:
         for k in range(count):
             s.rect(12 + k * step, 30, 12 + (k + 1) * step, 42, Ink.LIGHT, r=3)
         s.rect(8, 41, 92, 52 + 2 * v)
-    with s.part("arm"):
+    with s.part("arms"):
         for x in (2, 84):
             s.rect(x, 20, x + 14, 53 + 2 * v, r=(4.0, 7.0)[v])
 
@@ -261,7 +261,7 @@ def house(s: Sprite, v: int) -> None:
         with s.part("door"):
             s.rect(38, 66, 56, 98, Ink.BROWN)
             s.dot(52, 83, 1.8, Ink.GOLD)
-        with s.part("window"):
+        with s.part("windows"):
             for x in (17, 61):
                 _window(s, x, 56, 15)
         return
@@ -273,7 +273,7 @@ def house(s: Sprite, v: int) -> None:
     with s.part("door"):
         s.rect(62, 56, 79, 88, Ink.BROWN)
         s.dot(66, 73, 1.8, Ink.GOLD)
-    with s.part("window"):
+    with s.part("windows"):
         for x in (13, 36):
             _window(s, x, 54, 17)
 
@@ -343,7 +343,7 @@ def umbrella(s: Sprite, v: int) -> None:
 @toy("cake", (96, 92), (92, 100))
 def cake(s: Sprite, v: int) -> None:
     """0 birthday cake, 1 two tiers."""
-    with s.part("candle"):
+    with s.part("candles"):
         for x in (28, 48, 68) if v == 0 else (46,):
             s.rect(x - 3, 14, x + 3, 32, Ink.WHITE)
             s.blob([(x, 1), (x + 4, 9), (x, 14), (x - 4, 9)], Ink.ORANGE, line=False)

@@ -21,7 +21,7 @@ def car(s: Sprite, v: int) -> None:
         with s.part("roof"):
             s.poly([(18, 26), (33, 4), (66, 4), (84, 26)])
         s.blob([(3, 28), (20, 22), (50, 21), (84, 22), (97, 29), (98, 42), (80, 45), (20, 45), (3, 43)])
-        with s.part("window"):
+        with s.part("windows"):
             s.poly([(27, 24), (37, 9), (48, 9), (48, 24)], Ink.GLASS)
             s.poly([(53, 24), (53, 9), (64, 9), (75, 24)], Ink.GLASS)
         s.thin([(50.5, 26), (50.5, 43)])
@@ -34,7 +34,7 @@ def car(s: Sprite, v: int) -> None:
         s.blob(
             [(3, 42), (12, 22), (28, 6), (50, 2), (68, 10), (78, 24), (92, 30), (95, 44), (60, 50), (20, 50)]
         )
-    with s.part("window"):
+    with s.part("windows"):
         s.blob([(22, 25), (30, 13), (42, 10), (43, 26), (30, 27)], Ink.GLASS)
         s.blob([(48, 10), (60, 13), (69, 25), (58, 27), (48, 26)], Ink.GLASS)
     s.oval(90, 35, 4.5, 4.5, Ink.GOLD)
@@ -50,7 +50,7 @@ def bus(s: Sprite, v: int) -> None:
     wide = (98.0, 90.0)[v]
     s.rect(2, 3, wide, high - 8, r=7)
     rows = (11.0,) if v == 0 else (9.0, 37.0)
-    with s.part("window"):
+    with s.part("windows"):
         for y in rows:
             count = 4 if y > 30 or v == 0 else 5
             step = (wide - (26 if count == 4 else 10)) / count
@@ -113,7 +113,7 @@ def train(s: Sprite, v: int) -> None:
         return
     with s.part("cab"):
         s.blob([(2, 8), (30, 5), (60, 5), (78, 8), (92, 20), (98, 34), (96, 42), (50, 43), (2, 43)])
-    with s.part("window"):
+    with s.part("windows"):
         for x in (7, 24, 41, 58):
             s.rect(x, 13, x + 12, 25, Ink.GLASS, r=2, line=False)
         s.poly([(75, 13), (82, 14), (91, 26), (75, 26)], Ink.GLASS)
@@ -137,7 +137,7 @@ def aeroplane(s: Sprite, v: int) -> None:
             s.blob([(3, 25), (25, 22), (60, 20), (84, 21), (98, 30), (86, 39), (50, 40), (20, 36)])
         with s.part("wing"):
             s.poly([(44, 32), (66, 32), (38, 53), (26, 53)])
-        with s.part("window"):
+        with s.part("windows"):
             for x in (30, 40, 50, 60, 70):
                 s.rect(x, 24, x + 5, 29, Ink.GLASS, line=False)
             s.poly([(82, 22), (90, 26), (82, 28)], Ink.GLASS, line=False)
@@ -146,7 +146,7 @@ def aeroplane(s: Sprite, v: int) -> None:
         s.poly([(2, 6), (14, 6), (24, 26), (6, 30)])
     with s.part("body"):
         s.blob([(3, 22), (30, 20), (60, 16), (82, 18), (92, 30), (82, 43), (55, 42), (25, 34)])
-    with s.part("window"):
+    with s.part("windows"):
         s.blob([(48, 19), (52, 8), (64, 8), (71, 18), (60, 21)], Ink.GLASS)
     with s.part("wing"):
         s.rect(30, 31, 72, 39, Ink.LIGHT, r=4)
