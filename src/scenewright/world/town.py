@@ -15,9 +15,10 @@ import numpy as np
 
 from scenewright.errors import InputError, nearest
 from scenewright.scene import Box, Instance, Mask, Scene
-from scenewright.world import town_people, town_street, town_vehicles
+from scenewright.world import town_people, town_posts, town_street, town_vehicles
 from scenewright.world.drawn import Drawn
-from scenewright.world.town_caption import caption, phrase_of
+from scenewright.world.town_caption import View, caption, phrase_of
+from scenewright.world.town_classes import NAMES
 from scenewright.world.town_classes import TOWN_CLASSES as CLASSES
 from scenewright.world.town_looks import LOOKS as _LOOKS
 from scenewright.world.town_paint import Brush, Camera
@@ -67,7 +68,7 @@ def draw(seed: int, *, size_wh: tuple[int, int] = SIZE_WH, look: str = "game") -
     labels_HW = np.array([region.label for region in brush.regions], np.uint8)[numbers_HW]
     image = finish(brush, numbers_HW, labels_HW, seed)
     instance_map, instances = _instances(brush, numbers_HW, things)
-    scene = _scene(seed, plan, look, size_wh, instances)
+    scene = _scene(seed, plan, look, labels_HW, instances)
     return Drawn(image, scene, instance_map, labels_HW, "town")
 
 
@@ -108,17 +109,17 @@ def _open(brush: Brush, things: list[_Thing], kind: str, item: Item, colour: str
 
 def _draw_item(brush: Brush, item: Item, things: list[_Thing]) -> None:
     if item.kind == "tree":
-        town_street.draw_tree(brush, item)
+        town_posts.draw_tree(brush, item)
     elif item.kind == "lamp":
-        town_street.draw_lamp(brush, item)
+        town_posts.draw_lamp(brush, item)
     elif item.kind == "light":
-        for place in town_street.light_posts(brush, item):
+        for place in town_posts.light_posts(brush, item):
             _open(brush, things, "traffic light", item, "")
-            town_street.draw_light_box(brush, item, place)
+            town_posts.draw_light_box(brush, item, place)
     elif item.kind == "sign":
-        place = town_street.sign_post(brush, item)
+        place = town_posts.sign_post(brush, item)
         _open(brush, things, "traffic sign", item, "")
-        town_street.draw_sign(brush, item, place)
+        town_posts.draw_sign(brush, item, place)
     elif item.kind == "person":
         _draw_person(brush, item, things)
     elif item.kind in ("bicycle", "motorcycle"):
@@ -179,7 +180,7 @@ def _instances(
 
 
 def _scene(
-    seed: int, plan: Plan, look: str, size_wh: tuple[int, int], found: list[tuple[_Thing, int, Box, Mask]]
+    seed: int, plan: Plan, look: str, labels_HW: np.ndarray, found: list[tuple[_Thing, int, Box, Mask]]
 ) -> Scene:
     instances = []
     counts: dict[str, int] = {}
@@ -199,6 +200,11 @@ def _scene(
         counts[thing.kind] = counts.get(thing.kind, 0) + 1
         sizes.append((area, phrase))
     phrases = [phrase for _, phrase in sorted(sizes, key=lambda pair: -pair[0])]
-    prompt = caption(random.Random(f"caption {seed} {look}"), plan.kind, look, counts, phrases)
+    shares = dict(
+        zip(NAMES, np.bincount(labels_HW.reshape(-1), minlength=len(NAMES)) / labels_HW.size, strict=True)
+    )
+    view = View(plan.kind, look, shares, counts, phrases)
+    prompt = caption(random.Random(f"caption {seed} {look}"), view)
     extra = {"town": {"look": look, "seed": seed, "kind": plan.kind}}
+    size_wh = (labels_HW.shape[1], labels_HW.shape[0])
     return Scene(prompt, size_wh, tuple(instances), style=look, seed=seed, extra=extra)

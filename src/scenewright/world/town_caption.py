@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from scenewright.world.town_classes import TOWN_CLASSES
 
@@ -26,29 +27,40 @@ PLACES: dict[str, tuple[str, ...]] = {
     "outskirts": ("street scene", "road out of town", "road", "city street scene"),
 }
 
-SETTINGS: dict[str, tuple[str, ...]] = {
-    "downtown": ("tall buildings", "buildings and shops", "rows of buildings"),
-    "suburb": ("low houses", "houses and gardens", "lawns and houses"),
-    "avenue": ("green trees", "grass and trees", "hedges and trees"),
-    "outskirts": ("fences and walls", "open land", "a wide road"),
-}
+SETTINGS: tuple[tuple[str, float, tuple[str, ...]], ...] = (
+    ("building", 0.15, ("buildings", "rows of buildings")),
+    ("vegetation", 0.08, ("trees", "trees beside the road")),
+    ("terrain", 0.03, ("grass beside the road",)),
+    ("wall", 0.02, ("a wall",)),
+    ("fence", 0.02, ("a fence",)),
+)
+"""(class, smallest share of the picture, words): what may be said of the surroundings."""
 
 
-def caption(
-    rng: random.Random, kind: str, look: str, counts: Mapping[str, int], phrases: Sequence[str]
-) -> str:
-    """A caption for a street of `kind` in `look`.
+@dataclass(frozen=True)
+class View:
+    """What a caption may speak of.
 
-    Args: counts of visible things by class name; phrases of the largest things ("a red car").
-    One caption in eight names no weather, one in eight is a list as in "A city street scene with …".
+    `kind` of street and `look`; `shares` of the picture by class name, 0..1; `counts` of things by class name;
+    `phrases` of the things, largest first ("a red car").
     """
-    before, after = rng.choice(WEATHER[look]) if rng.random() < 0.88 else ("", "")
-    place = rng.choice(PLACES[kind])
+
+    kind: str
+    look: str
+    shares: Mapping[str, float]
+    counts: Mapping[str, int]
+    phrases: Sequence[str]
+
+
+def caption(rng: random.Random, view: View) -> str:
+    """A caption of what is seen; one in eight names no weather."""
+    before, after = rng.choice(WEATHER[view.look]) if rng.random() < 0.88 else ("", "")
+    place = rng.choice(_places(view))
     first = before or place
-    lead = rng.choice(("", "", "a photo of " if look != "game" else "a picture of "))
+    lead = rng.choice(("", "", "a picture of " if view.look == "game" else "a photo of "))
     text = f"{lead}{'an' if first[0] in 'aeiou' else 'a'} {f'{before} ' if before else ''}{place}"
-    things = listed(_words(rng, counts, phrases))
-    setting = rng.choice(SETTINGS[kind]) if rng.random() < 0.5 else ""
+    things = listed(_words(rng, view.counts, view.phrases))
+    setting = _setting(rng, view) if rng.random() < 0.5 else ""
     late = after and rng.random() < 0.4
     if after and not late:
         text += f" {after}" if after.startswith(("in ", "at ")) else f", {after}"
@@ -59,6 +71,29 @@ def caption(
     if late:
         text += f", {after}"
     return text
+
+
+def _places(view: View) -> tuple[str, ...]:
+    """Names of the place that what is seen bears out."""
+    needed = {"tree-lined street": "vegetation", "avenue": "vegetation", "street with houses": "building"}
+    return tuple(
+        word for word in PLACES[view.kind] if word not in needed or view.shares.get(needed[word], 0.0) > 0.06
+    )
+
+
+def _setting(rng: random.Random, view: View) -> str:
+    """Words for one large part of the surroundings, or nothing."""
+    found = [words for name, least, words in SETTINGS if view.shares.get(name, 0.0) >= least]
+    if not found:
+        return ""
+    words = rng.choice(found)
+    if words[0] == "buildings":
+        words = {"downtown": (*words, "tall buildings"), "suburb": ("houses", "low houses")}.get(
+            view.kind, words
+        )
+    if words[0].startswith("grass") and view.look == "snow":
+        return ""
+    return rng.choice(words)
 
 
 def _words(rng: random.Random, counts: Mapping[str, int], phrases: Sequence[str]) -> list[str]:

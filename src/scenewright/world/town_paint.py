@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from scenewright.world.town_classes import TRAIN_ID
 from scenewright.world.palette import RGB
+from scenewright.world.town_classes import TRAIN_ID
 from scenewright.world.town_looks import Look
 
 GROUND, FLAT, LEFT, RIGHT = 0, 1, 2, 3
@@ -119,12 +119,13 @@ class Brush:
         self._pen.line(xy, self._ink(colour, lit), max(2, round(width)))
 
     def ground(self, X0: float, X1: float, Z0: float, Z1: float, colour: RGB) -> None:
-        """Rectangle on the ground between two lateral positions and two distances."""
+        """Rectangle on the ground between two lateral positions and two distances, in exactly this colour."""
         camera = self.camera
         near, far = camera.y(0, Z0), camera.y(0, Z1)
         self.poly(
             (camera.x(X0, Z0), near, camera.x(X1, Z0), near, camera.x(X1, Z1), far, camera.x(X0, Z1), far),
             colour,
+            lit=True,
         )
 
     def side(
@@ -138,6 +139,14 @@ class Brush:
             colour,
             lit,
         )
+
+    def face(self, corners: Sequence[tuple[float, float, float]], colour: RGB, lit: bool = False) -> None:
+        """Filled polygon through street points (X, h, Z)."""
+        camera = self.camera
+        xy: list[float] = []
+        for X, h, Z in corners:
+            xy += (camera.x(X, Z), camera.y(h, Z))
+        self.poly(xy, colour, lit)
 
     def shade(self, xy: Sequence[float], strength: float = 0.5) -> None:
         """Shadow on the ground only: darkens by `strength` (0..1) wherever ground is seen."""

@@ -1,6 +1,6 @@
 """People, riders and two-wheelers as flat figures that stand upright and face the camera or its side.
 
-Figures are drawn in metres: `Figure.at(a, h)` places a point `a` metres right of the middle and `h` metres up.
+Figures are drawn in metres: `Figure.at(a, h)` is `a` metres right of the middle and `h` metres up.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ LANE = 3.2
 class Side:
     """One piece of what lines the street: `kind` building, house, wall, fence, hedge or open.
 
-    `X` signed lateral position of its front, from `Z0` to `Z1`, `height`, `style` a number that fixes details.
+    `X` signed lateral position of its front, from `Z0` to `Z1`, `height`, `style` a number that
+    fixes details.
     """
 
     kind: str
@@ -35,8 +36,9 @@ class Side:
 class Item:
     """One free-standing object. `kind` class name (tree, lamp, light and sign name whole posts).
 
-    `X`, `Z` foot; `heading` as in `town_vehicles.HEADINGS` or "" ; `variant` shape name; `colour`, `trim` RGB;
-    `colour_name` word for captions ("" if none); `number` a style number (1 on parked cars); `size` metres; `outfit` of people.
+    `X`, `Z` foot; `heading` as in `town_vehicles.HEADINGS` or ""; `variant` shape name; RGB `colour`, `trim`;
+    `colour_name` word for captions ("" if none); `number` a style number (1 on parked cars); `size` metres;
+    `outfit` of people.
     """
 
     kind: str
@@ -103,8 +105,9 @@ def make_plan(seed: int) -> Plan:
     }[kind]
     crossing = rng.uniform(13.0, 30.0) if rng.random() < (0.45 if kind == "downtown" else 0.22) else 0.0
     base = Plan(
-        kind, left, right, left - walk_left, right + walk_right, verge, rng.uniform(0.42, 0.5), rng.uniform(1.45, 2.0),
-        crossing, crossing > 0 and rng.random() < 0.75, rails, rng.getrandbits(30), (), (),
+        kind, left, right, left - walk_left, right + walk_right, verge, rng.uniform(0.42, 0.5),
+        rng.uniform(1.45, 2.0), crossing,
+        crossing > 0 and rng.random() < 0.75, rails, rng.getrandbits(30), (), (),
     )  # fmt: skip
     sides = tuple(_sides(rng, base, -1) + _sides(rng, base, 1))
     items = _street_furniture(rng, base) + _traffic(rng, base, parking) + _people(rng, base)
@@ -114,7 +117,8 @@ def make_plan(seed: int) -> Plan:
 
 _SIDE_WEIGHTS = {
     "downtown": (("building", 0.86), ("wall", 0.03), ("fence", 0.04), ("open", 0.07)),
-    "suburb": (("house", 0.62), ("building", 0.08), ("hedge", 0.1), ("fence", 0.13), ("wall", 0.03), ("open", 0.04)),
+    "suburb": (("house", 0.62), ("building", 0.08), ("hedge", 0.1), ("fence", 0.13), ("wall", 0.03),
+               ("open", 0.04)),
     "avenue": (("hedge", 0.3), ("open", 0.3), ("building", 0.25), ("fence", 0.1), ("wall", 0.05)),
     "outskirts": (("fence", 0.3), ("wall", 0.22), ("building", 0.2), ("open", 0.2), ("hedge", 0.08)),
 }  # fmt: skip
@@ -282,26 +286,17 @@ def _traffic(rng: random.Random, plan: Plan, parking: tuple[bool, bool]) -> list
     return items + _two_wheelers(rng, plan)
 
 
-def _outfit(rng: random.Random) -> tuple[Outfit, str]:
+def _outfit(rng: random.Random) -> Outfit:
     name = rng.choice(COATS)
-    return (
-        Outfit(
-            COLOURS[name],
-            rng.choice(TROUSERS),
-            rng.choice(SKINS),
-            rng.choice(HAIRS),
-            rng.random() < 0.25,
-            rng.random() < 0.2,
-        ),
-        name,
-    )
+    skin, hair, legs = rng.choice(SKINS), rng.choice(HAIRS), rng.choice(TROUSERS)
+    return Outfit(COLOURS[name], legs, skin, hair, name, bag=rng.random() < 0.25, skirt=rng.random() < 0.2)
 
 
 def _two_wheelers(rng: random.Random, plan: Plan) -> list[Item]:
     items: list[Item] = []
     for kind, ridden, parked in (("bicycle", 0.14, 0.16), ("motorcycle", 0.08, 0.07)):
         name = rng.choice(("red", "blue", "green", "yellow", "black", "white"))
-        outfit, coat = _outfit(rng)
+        outfit = _outfit(rng)
         if rng.random() < ridden:
             view = rng.choice(("away", "left", "right"))
             X = (
@@ -310,7 +305,7 @@ def _two_wheelers(rng: random.Random, plan: Plan) -> list[Item]:
                 else rng.uniform(-3, 3)
             )
             Z = rng.uniform(6, 16)
-            items.append(Item(kind, X, Z, view, "ridden", COLOURS[name], COLOURS[coat], name, outfit=outfit))
+            items.append(Item(kind, X, Z, view, "ridden", COLOURS[name], outfit.coat, name, outfit=outfit))
         if rng.random() < parked:
             sign, edge = rng.choice(((-1, plan.left), (1, plan.right)))
             view = rng.choice(("left", "right"))
@@ -337,7 +332,7 @@ def _people(rng: random.Random, plan: Plan) -> list[Item]:
         else:
             low, high = rng.choice(((plan.kerb_left, plan.left), (plan.right, plan.kerb_right)))
             X, Z = rng.uniform(low + 0.4, high - 0.4), 5.5 + 16 * rng.random() ** 1.6
-        outfit, name = _outfit(rng)
+        outfit = _outfit(rng)
         size = rng.choice((1.0, 1.0, 1.0, 0.68)) * rng.uniform(1.62, 1.86)
         items.append(
             Item(
@@ -347,7 +342,7 @@ def _people(rng: random.Random, plan: Plan) -> list[Item]:
                 rng.choice(("left", "right")),
                 "",
                 outfit.coat,
-                colour_name=name,
+                colour_name=outfit.name,
                 number=rng.randrange(3),
                 size=size,
                 outfit=outfit,

@@ -19,7 +19,7 @@ SKY = TRAIN_ID["sky"]
 
 
 def depths(brush: Brush, numbers_HW: np.ndarray) -> np.ndarray:
-    """Distance of every pixel in metres [H, W] float32: of its object, its ground row or its front's column."""
+    """Distance of every pixel in metres [H, W] float32, from its object, ground row or front's column."""
     camera, scale = brush.camera, brush.scale
     high, wide = numbers_HW.shape
     table = np.array([region.depth for region in brush.regions], np.float32)
@@ -75,9 +75,11 @@ def paint_sky(brush: Brush, rng: random.Random) -> None:
     wide, high = brush.picture.size
     horizon = max(1.0, brush.camera.horizon)
     share_H1 = np.clip(np.arange(high, dtype=np.float32) / horizon, 0, 1)[:, None]
-    rows_H3 = np.array(look.sky_top, np.float32) * (1 - share_H1) + np.array(look.sky_low, np.float32) * share_H1
+    top, low = np.array(look.sky_top, np.float32), np.array(look.sky_low, np.float32)
+    rows_H3 = top + (low - top) * share_H1
     rows_H4 = np.concatenate([rows_H3, np.zeros((high, 1), np.float32)], 1).astype(np.uint8)
-    brush.picture.paste(Image.fromarray(rows_H4[:, None], "RGBA").resize((wide, high), Image.Resampling.NEAREST))
+    sky = Image.fromarray(rows_H4[:, None]).resize((wide, high), Image.Resampling.NEAREST)
+    brush.picture.paste(sky)
     clouds, stars = rng.randint(2, 4), 14
     for _ in range(clouds if look.cloud else 0):
         x, y, r = rng.uniform(0, wide), rng.uniform(0, horizon * 0.8), rng.uniform(0.03, 0.06) * wide
