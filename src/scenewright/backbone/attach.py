@@ -1,10 +1,12 @@
 """Attaching fusers to an unmodified diffusers UNet, and taking them off again without a trace.
 
 Every transformer block of diffusers has a slot: when the UNet is called with
-``cross_attention_kwargs["gligen"]`` the block calls ``self.fuser(x, objs)`` between self- and cross-attention,
-where `objs` is what the UNet's `position_net` returned. A pass-through `position_net` brings tokens that were
-computed once per picture there, as a `Grounding`. A fuser is any module ``forward(x_RND, objs: Grounding) -> x_RND`` that adds
-``objs.gate_R * residual``; with gate 0 it must return x exactly.
+``cross_attention_kwargs["gligen"]``, the block calls ``self.fuser(x, objs)`` after its self-attention. There
+`objs` is what the UNet's `position_net` returned. A pass-through `position_net` brings tokens that were
+computed once per picture to that place, as a `Grounding`.
+
+A fuser is any module ``forward(x_RND, objs: Grounding) -> x_RND`` that adds ``objs.gate_R * residual``; with
+gate 0 it must return x exactly. (R rows, N visual tokens, D width of the block.)
 """
 
 from __future__ import annotations

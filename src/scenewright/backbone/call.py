@@ -184,7 +184,7 @@ class Call:
         steps: int = 1,
         rows: Rows | None = None,
     ) -> Call:
-        """A call with one conditional row per row of `cond`, each a whole latent and, without `rows`, a sample."""
+        """A call with one conditional row per row of `cond`, each a whole latent; `rows` says which."""
         count = cond.rows
         rows = Rows.plain(count) if rows is None else rows
         if len(rows.sample_R) != count:

@@ -61,8 +61,8 @@ def sample(
     """Denoise `z_RChw`, which must be at the level of the first timestep: ``noise.start(unit noise)``.
 
     The scheduler is copied, so a `Noise` can serve any number of runs. `rows` says which sample and branch
-    each row is (default: one row per sample). `generators`, one per row, serve schedulers that draw noise. `edits`
-    run in order at the start of every sampler step, and once after the last one with ``call.final``.
+    each row is (default: one row per sample). `generators`, one per row, serve schedulers that draw noise.
+    `edits` run in order at the start of every sampler step, and once after the last one with ``call.final``.
     `should_stop` is asked before every evaluation; a true answer raises Stopped. Returns the final rows.
     """
     _check(z_RChw, cond, generators)

@@ -50,8 +50,8 @@ class Noise:
     """A scheduler set to `steps` sampler steps. The scheduler given is copied, never changed.
 
     `device` is where `timesteps` lie; the default keeps them on the CPU, which saves a synchronisation in
-    every step on an accelerator and works with latents on any device. Raises InputError for a step number below
-    1 or one that the scheduler cannot do, ModelError for an unknown scheduler or prediction type.
+    every step on an accelerator and works with latents on any device. Raises InputError for a number of steps
+    below 1 or one that the scheduler cannot do, ModelError for an unknown scheduler or prediction type.
     """
 
     def __init__(self, scheduler: Any, steps: int, device: str | torch.device = "cpu") -> None:

@@ -68,7 +68,7 @@ class Taps:
         self._hooks = [modules[block].register_forward_hook(self._writer(block)) for block in blocks]
 
     def watch(self, inner: Denoise) -> Denoise:
-        """`inner`, normally ``network(unet)``, with these taps listening. Other uses of the UNet are not read."""
+        """`inner`, normally ``network(unet)``, with these taps listening. Other calls of the UNet are not."""
 
         def denoise(z_RChw: Tensor, call: Call) -> Tensor:
             self._call = call

@@ -1,8 +1,8 @@
 """Pictures larger than the network's native size: overlapping windows whose outputs are averaged.
 
 Bar-Tal et al. 2023 (MultiDiffusion): the closed form of their eq. 5 with per-pixel weights is the weighted
-mean of the windows' results. Averaging model outputs instead of next latents is the same for every step that is
-affine in (z, output), and leaves the scheduler one step per timestep, so any scheduler works.
+mean of the windows' results. Averaging model outputs instead of next latents is the same for every step that
+is affine in (z, output), and leaves the scheduler one step per timestep, so any scheduler works.
 
 Letters: R rows, W windows, C latent channels, h w latent cells.
 """
@@ -74,26 +74,27 @@ def windowed(
         h, w = z_RChw.shape[-2:]
         views = cover((h, w), window_hw, stride_hw)
         weight_hw = weights((min(window_hw[0], h), min(window_hw[1], w)), taper).to(z_RChw)
-        total_RChw: Tensor | None = None
+        sums: list[Tensor] = []
+        for batch in _batches(call.rows, views, max_rows):
+            part = replace(call.take([row for row, _ in batch]), window_R=tuple(view for _, view in batch))
+            output = inner(torch.stack([_cut(z_RChw[row], view) for row, view in batch]), part)
+            sums = sums or [output.new_zeros(output.shape[1], h, w) for _ in range(call.rows)]
+            for value, (row, view) in zip(output, batch, strict=True):
+                _cut(sums[row], view).add_(value * weight_hw)
         count_hw = z_RChw.new_zeros(h, w)
         for view in views:
-            count_hw[view.slices] += weight_hw
-        for batch in _batches(call.rows, len(views), max_rows):
-            rows = [row for row, _ in batch]
-            part = replace(call.take(rows), window_R=tuple(views[view] for _, view in batch))
-            z = torch.stack([z_RChw[(row, slice(None), *views[view].slices)] for row, view in batch])
-            output = inner(z, part)
-            if total_RChw is None:
-                total_RChw = output.new_zeros(call.rows, output.shape[1], h, w)
-            for value, (row, view) in zip(output, batch, strict=True):
-                total_RChw[(row, slice(None), *views[view].slices)] += value * weight_hw
-        assert total_RChw is not None
-        return total_RChw / count_hw
+            _cut(count_hw, view).add_(weight_hw)
+        return torch.stack(sums) / count_hw
 
     return denoise
 
 
-def _batches(rows: int, views: int, max_rows: int) -> Iterator[list[tuple[int, int]]]:
-    pairs = [(row, view) for view in range(views) for row in range(rows)]
+def _cut(tensor: Tensor, window: Window) -> Tensor:
+    rows, columns = window.slices
+    return tensor[..., rows, columns]
+
+
+def _batches(rows: int, views: list[Window], max_rows: int) -> Iterator[list[tuple[int, Window]]]:
+    pairs = [(row, view) for view in views for row in range(rows)]
     for first in range(0, len(pairs), max_rows):
         yield pairs[first : first + max_rows]
