@@ -41,6 +41,7 @@ from scenewright.convert.gligen import (
 )
 from scenewright.convert.ldm import to_diffusers, to_original
 from scenewright.errors import ModelError
+from scenewright.scene import Box, Transform
 
 
 @dataclass(frozen=True)
@@ -318,3 +319,20 @@ def test_gate_schedules(every):
             if expected is not None:
                 assert gate_schedule(case["length"], fractions) == pytest.approx(expected, abs=1e-9)
             assert len(gate_schedule(case["length"], fractions)) == case["length"]
+
+
+def test_boxes_under_crop_and_flip_to_one_pixel(every):
+    """The scene transform crops whole source pixels, the original whole pixels of the resized picture."""
+    for one in every:
+        for case in json.loads((one.folder / "geometry.json").read_text())["boxes"]:
+            (width, height), size, (x, y, w, h) = case["image"], case["size"], case["xywh"]
+            transform = Transform.fit((width, height), (size, size), mode="crop")
+            transform = transform.flip() if case["flip"] else transform
+            box, _ = Box.clip_from_xyxy_px(x, y, x + w, y + h, (width, height))
+            moved = None if box is None else transform.box(box)
+            if case["valid"]:
+                assert moved is not None
+                assert moved.to_xyxy_px((size, size)) == pytest.approx(case["xyxy"], abs=1.0)
+            elif moved is not None:  # refused by the original: less than a hundredth of the crop
+                x0, y0, x1, y1 = moved.to_xyxy_px((size, size))
+                assert max(0, x1 - x0 - 1) * max(0, y1 - y0 - 1) < 0.01 * size * size

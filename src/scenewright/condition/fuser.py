@@ -58,7 +58,7 @@ class _Attention(nn.Module):
         self.to_out = nn.ModuleList([nn.Linear(inner, width)])
 
     def _split(self, tokens_RSC: Tensor) -> Tensor:
-        return tokens_RSC.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return tokens_RSC.reshape(*tokens_RSC.shape[:2], self.heads, -1).transpose(1, 2)
 
     def forward(self, tokens_RSC: Tensor, queries: int, mask: Tensor | None = None) -> Tensor:
         q_RHNc = self._split(self.to_q(tokens_RSC[:, :queries]))
@@ -76,7 +76,8 @@ class _Geglu(nn.Module):
         self.proj = nn.Linear(width, 2 * hidden)
 
     def forward(self, x: Tensor) -> Tensor:
-        value, gate = self.proj(x).chunk(2, dim=-1)
+        both: Tensor = self.proj(x)
+        value, gate = both.chunk(2, dim=-1)
         return value * nnf.gelu(gate)
 
 
@@ -133,9 +134,9 @@ class GatedFuser(nn.Module):
         visual = x_RNC.shape[1]
         gate_R11 = gate_R.to(x_RNC).view(-1, 1, 1)
         tokens_RMC = self.linear(tokens_RMD.to(x_RNC.dtype)).to(x_RNC.dtype)
-        attended = self.attn(self.norm1(torch.cat([x_RNC, tokens_RMC], dim=1)), visual)
+        attended: Tensor = self.attn(self.norm1(torch.cat([x_RNC, tokens_RMC], dim=1)), visual)
         x_RNC = x_RNC + gate_R11 * self.alpha_attn.tanh().to(x_RNC.dtype) * attended.to(x_RNC.dtype)
-        dense = self.ff(self.norm2(x_RNC))
+        dense: Tensor = self.ff(self.norm2(x_RNC))
         return x_RNC + gate_R11 * self.alpha_dense.tanh().to(x_RNC.dtype) * dense.to(x_RNC.dtype)
 
 
@@ -195,7 +196,8 @@ def fresh_fusers(unet: nn.Module, context_width: int) -> dict[str, GatedFuser]:
 
 def context_width(unet: nn.Module) -> int:
     """Width of the text tokens that the UNet reads. Raises ModelError when it is not one number."""
-    width = unet.config.cross_attention_dim
+    config: Any = unet.config
+    width = config.cross_attention_dim
     if isinstance(width, (tuple, list)):
         if len(set(width)) != 1:
             raise ModelError(

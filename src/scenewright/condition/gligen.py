@@ -275,18 +275,18 @@ def _fit(
     scene: Scene, index: int, slots: int, overflow: Overflow
 ) -> tuple[tuple[Instance, ...], tuple[str, ...]]:
     """The located instances that get a slot, and the ids of those that do not."""
-    located = tuple(one for one in scene.instances if one.location_box is not None)
+    boxes = [(one, one.location_box) for one in scene.instances]
+    located = [(one, box.area) for one, box in boxes if box is not None]
     if len(located) <= slots:
-        return located, ()
+        return tuple(one for one, _ in located), ()
     if overflow == "error":
         raise SceneError(
             f"scene {index} has {len(located)} located instances, the adapter has {slots} slots",
             hint="--overflow largest keeps the largest and records the ids of the others",
             path="instances",
         )
-    by_area = sorted(located, key=lambda one: -one.location_box.area)
-    kept = tuple(by_area[:slots])
-    return kept, tuple(one.id for one in by_area[slots:])
+    by_area = [one for one, _ in sorted(located, key=lambda pair: -pair[1])]
+    return tuple(by_area[:slots]), tuple(one.id for one in by_area[slots:])
 
 
 def _features(phrases: Sequence[str], backbone: Backbone, known: Mapping[str, Tensor]) -> dict[str, Tensor]:

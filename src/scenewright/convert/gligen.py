@@ -24,6 +24,7 @@ from scenewright.backbone.load import save_folder
 from scenewright.backbone.parts import build_unet, check_keys, fill
 from scenewright.backbone.pickles import read_checkpoint
 from scenewright.backbone.weights import read_folder, write_tensors
+from scenewright.condition.fuser import context_width
 from scenewright.condition.gligen import Gligen, GligenConfig
 from scenewright.convert.ldm import size_of, to_diffusers, to_original, unet_config
 from scenewright.errors import InputError, ModelError, StorageError
@@ -108,7 +109,8 @@ def config_of(state: Mapping[str, Tensor], slots: int) -> GligenConfig:
 
 def config_of_unet(unet: nn.Module) -> dict[str, Any]:
     """A UNet's configuration without diffusers' own notes, which would undo changes made to a copy."""
-    return {key: value for key, value in dict(unet.config).items() if not key.startswith("_")}
+    config: Any = unet.config
+    return {key: value for key, value in dict(config).items() if not key.startswith("_")}
 
 
 def from_original(state: Mapping[str, Tensor], numbers: Numbers, source: str = "the checkpoint") -> Converted:
@@ -188,7 +190,7 @@ def gated_unet(unet: nn.Module, adapter: Gligen) -> nn.Module:
     Raises InputError if diffusers cannot express the adapter: its token network always has 8 frequencies,
     512 hidden units, and features as wide as the text.
     """
-    config, width = adapter.config, unet.config.cross_attention_dim
+    config, width = adapter.config, context_width(unet)
     expressible = dataclasses.replace(config, fourier=8, hidden=512, feature_width=width, context_width=width)
     if config != expressible:
         raise InputError(
@@ -219,7 +221,8 @@ def export_gated(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
             model = save_folder(backbone, Path(scratch) / "model", dtype=dtype)
-            gated.save_config(model / "unet")
+            save_config: Any = gated.save_config
+            save_config(model / "unet")
             write_tensors(model / "unet" / "diffusion_pytorch_model.safetensors", tensors, {"format": "pt"})
             (model / CONFIG_FILE).write_text(adapter.config.to_json() + "\n", encoding="utf-8")
             os.replace(model, folder)
