@@ -68,8 +68,8 @@ def load_single_file(
 
     `config` is one of `CONFIGS` or a diffusers folder of the same layout; None detects it, except for SD 2.x.
     `tokenizer` is a folder with CLIP's tokenizer; None looks beside the file and in the hub cache. `ema`
-    takes the averaged UNet weights where the file has both. Raises ModelError, with the missing and unexpected
-    keys, for a file of another kind.
+    takes the averaged UNet weights where the file has both. Raises ModelError, with the missing and
+    unexpected keys, for a file of another kind.
     """
     path = Path(path)
     if not path.is_file():

@@ -1,0 +1,158 @@
+"""Adapters on disk: only the added weights, as safetensors, with what they are in the metadata.
+
+The metadata holds the kind, the configuration, the fingerprint of the backbone that the adapter was trained
+on and our version. Loading is strict in all of them: another kind, a missing or unexpected key, or another
+backbone is refused, because each would load and draw nonsense.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scenewright.backbone.model import Backbone
+from scenewright.backbone.parts import build_unet, check_keys
+from scenewright.backbone.weights import read_tensors, write_tensors
+from scenewright.errors import ModelError, StorageError, nearest
+
+MARK = "scenewright"
+"""Metadata key with our version; files without it are not ours."""
+
+
+@dataclass(frozen=True)
+class AdapterHeader:
+    """What an adapter file says about itself."""
+
+    kind: str
+    """Key of `BUILDERS`, e.g. ``gligen``."""
+    config: str
+    """Its configuration as JSON text."""
+    backbone: str
+    """Fingerprint of the backbone it was trained on."""
+    backbone_name: str
+    """Name of that backbone, for messages."""
+    version: str
+    """Version of this package that wrote it."""
+    notes: str
+    """JSON text with anything else worth keeping: recipe, seed, scores."""
+
+
+def _gligen(unet: nn.Module, config: str) -> nn.Module:
+    from scenewright.condition.gligen import Gligen, GligenConfig
+
+    return Gligen.for_unet(unet, GligenConfig.from_json(config))
+
+
+BUILDERS: dict[str, Callable[[nn.Module, str], nn.Module]] = {"gligen": _gligen}
+"""Per kind of adapter: an unfilled module for a UNet and a configuration."""
+
+
+def save_adapter(
+    path: str | Path,
+    module: nn.Module,
+    config: Any,
+    kind: str,
+    backbone_fingerprint: str,
+    *,
+    backbone_name: str = "",
+    dtype: torch.dtype | None = None,
+    notes: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the weights of `module` with what they belong to; `dtype` None keeps their number type.
+
+    `config` is a dataclass (with `to_json`, or plain). The file appears whole or not at all. Raises
+    ModelError for an unknown kind, StorageError if the file cannot be written.
+    """
+    from scenewright.models.version import version
+
+    _builder(kind)
+    path = Path(path)
+    tensors = {key: tensor.to(dtype or tensor.dtype) for key, tensor in module.state_dict().items()}
+    metadata = {
+        "format": "pt",
+        MARK: version(),
+        "kind": kind,
+        "config": _config_text(config),
+        "backbone": backbone_fingerprint,
+        "backbone_name": backbone_name,
+        "notes": json.dumps(dict(notes or {}), sort_keys=True),
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
+            write_tensors(Path(scratch) / path.name, tensors, metadata)
+            os.replace(Path(scratch) / path.name, path)
+    except OSError as error:
+        raise StorageError(f"cannot write the adapter to {path}: {error}", "choose another folder") from error
+    return path
+
+
+def read_header(path: str | Path) -> AdapterHeader:
+    """What the file says about itself, without reading its weights.
+
+    Raises ModelError if it is missing, damaged or not one of ours.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"no adapter file at {path}", "scenewright models list shows what is there")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} cannot be read: {error}", "adapters are .safetensors files") from error
+    if MARK not in metadata:
+        raise ModelError(
+            f"{path} is not an adapter of this package", f"run: scenewright models convert {path} OUT"
+        )
+    known = ("kind", "config", "backbone", "backbone_name", "notes")
+    return AdapterHeader(version=metadata[MARK], **{key: metadata.get(key, "") for key in known})
+
+
+def load_adapter(path: str | Path, backbone: Backbone, *, allow_other: bool = False) -> nn.Module:
+    """The adapter in `path` for `backbone`: frozen, in its number type, on its device.
+
+    `allow_other` accepts a backbone with other weights in the same layout (a fine-tune). Raises ModelError
+    for another backbone or layout, an unknown kind, or weights that do not fit the configuration.
+    """
+    header = read_header(path)
+    build = _builder(header.kind)
+    if not allow_other and header.backbone != backbone.fingerprint:
+        trained_on = f"{header.backbone_name or 'a backbone'} ({header.backbone})"
+        raise ModelError(
+            f"{path} was trained on {trained_on}; {backbone.name} is {backbone.fingerprint}",
+            "load the backbone it was trained on, or allow another one of the same layout "
+            "(--allow-other-backbone)",
+        )
+    adapter = build(build_unet(dict(backbone.unet.config)), header.config)
+    tensors = read_tensors(Path(path))
+    check_keys(tensors, {key: value.shape for key, value in adapter.state_dict().items()}, str(path))
+    placed: dict[str, Tensor] = {
+        key: tensor.to(device=backbone.device, dtype=backbone.dtype) for key, tensor in tensors.items()
+    }
+    adapter.load_state_dict(placed, strict=True, assign=True)
+    return adapter.requires_grad_(False).eval()
+
+
+def _builder(kind: str) -> Callable[[nn.Module, str], nn.Module]:
+    if kind not in BUILDERS:
+        close = nearest(kind, BUILDERS)
+        hint = f"did you mean {close}?" if close else "a newer version of this package may know it"
+        raise ModelError(f"unknown kind of adapter {kind!r}; known: {', '.join(BUILDERS)}", hint)
+    return BUILDERS[kind]
+
+
+def _config_text(config: Any) -> str:
+    if hasattr(config, "to_json"):
+        return str(config.to_json())
+    return json.dumps(dataclasses.asdict(config), sort_keys=True)
