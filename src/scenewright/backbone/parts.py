@@ -96,7 +96,7 @@ def build_scheduler(config: Mapping[str, Any]) -> Any:
         return getattr(module, given).from_config(dict(config))
 
 
-def load_tokenizer(folder: Path, **settings: str) -> Any:
+def load_tokenizer(folder: Path, **settings: Any) -> Any:
     """The CLIPTokenizer in `folder` (vocab.json and merges.txt, or tokenizer.json).
 
     `settings` override those of the folder, e.g. ``pad_token="!"``. Raises ModelError if there is none.

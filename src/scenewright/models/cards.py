@@ -86,6 +86,9 @@ class Card:
     fits: tuple[str, ...] = ()
     """Aliases of backbones of the same layout that it is known to work on."""
 
+    numbers: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """What a converter cannot tell from the weights: slots, heads, sample_size."""
+
     @property
     def where(self) -> str:
         """One word: ``embedded``, ``hub`` or ``manual``."""

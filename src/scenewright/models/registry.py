@@ -72,8 +72,9 @@ def cards_of(name: str) -> tuple[list[Card], tuple[str, ...]]:
         below = [cards()[card.belongs_to]] if card.kind == "adapter" and card.belongs_to else []
         return [*below, card], ()
     base, word = split(name)
+    notices: tuple[str, ...] = ()
     if base in cards():
-        found, notices = cards()[base], ()
+        found = cards()[base]
     elif HUB_ID.fullmatch(base):
         repo = living_id(base)
         notices = _moved(base, repo)

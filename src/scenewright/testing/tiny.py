@@ -98,7 +98,7 @@ def tiny_tokenizer(window: int = 77) -> Any:
         return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=window)
 
 
-def _byte_pair_vocabulary(words: tuple[str, ...]) -> tuple[dict[str, int], list[tuple[str, str]]]:
+def _byte_pair_vocabulary(words: tuple[str, ...]) -> tuple[dict[str, int], Any]:
     """Byte-level vocabulary (each byte alone and at a word's end) with the merges that build `words`."""
     from tokenizers.pre_tokenizers import ByteLevel
 

@@ -1,0 +1,123 @@
+"""Convert a model by name or path: foreign files to ours, ours to diffusers folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from scenewright.backbone.load import save_folder
+from scenewright.backbone.model import fingerprint
+from scenewright.backbone.single_file import UNET, load_single_file, read_original
+from scenewright.convert.gligen import Converted, Numbers, export_gated, read_gated
+from scenewright.convert.gligen import read_original as read_gligen
+from scenewright.errors import InputError, ModelError
+from scenewright.models.adapter import save_adapter
+from scenewright.models.cards import Card, cards
+from scenewright.models.load import load_bundle
+from scenewright.models.registry import SINGLE, split
+from scenewright.models.store import find, home, remember
+
+
+def convert(
+    source: str,
+    out: str = "",
+    *,
+    config: str = "",
+    tokenizer: str = "",
+    slots: int = 0,
+    heads: int = 0,
+    half: bool = True,
+) -> tuple[Path, str]:
+    """Convert `source`; where the result is and what it is (``folder``, ``adapter``, ``gated folder``).
+
+    * an original Stable Diffusion file becomes a diffusers folder (`config`, `tokenizer`: see
+      `backbone.single_file.load_single_file`);
+    * a GLIGEN checkpoint (card, original file, or gated diffusers folder) becomes an adapter file; `slots`
+      and `heads` are what its weights do not tell, known for cards;
+    * a name with an adapter (``nano+gligen``) becomes a diffusers folder with a gated UNet.
+
+    `half` writes half precision. Without `out`, a card's result goes to this package's own folder and is
+    recorded, so that the name can be loaded. Raises ModelError or InputError for anything else.
+    """
+    card = cards().get(source)
+    dtype = torch.float16 if half else torch.float32
+    if card is not None and card.kind.startswith("gligen-"):
+        return _card_to_adapter(card, out, dtype), "adapter"
+    if not out:
+        raise InputError("no place for the result", f"scenewright models convert {source} OUT")
+    if split(source)[1] or (card is not None and card.kind == "adapter"):
+        bundle = load_bundle(source, device="cpu", dtype="float32")
+        if bundle.adapter is None or bundle.kind != "gligen":
+            raise ModelError(f"{source}: an adapter of kind {bundle.kind!r} has no form in diffusers")
+        export_gated(bundle.backbone, bundle.adapter, Path(out), dtype)  # type: ignore[arg-type]
+        return Path(out), "gated folder"
+    place = find(card) if card else Path(source).expanduser()
+    if place is None or not place.exists():
+        raise ModelError(f"no model at {source}", f"run: scenewright models pull {source}")
+    config = config or (card.config if card else "")
+    if place.is_file() and place.suffix in SINGLE and _is_whole(place):
+        backbone = load_single_file(place, config=config or None, tokenizer=tokenizer or None)
+        return save_folder(backbone, out, dtype), "folder"
+    converted = _read_gligen(place, {"slots": slots, "heads": heads, "sample_size": 64})
+    return _write_adapter(converted, Path(out), place.name, "", dtype), "adapter"
+
+
+def _card_to_adapter(card: Card, out: str, dtype: torch.dtype) -> Path:
+    place = find(card)
+    if place is None:
+        raise ModelError(f"{card.alias} is not on this machine", f"run: scenewright models pull {card.alias}")
+    if place.is_dir() and not (place / "model_index.json").is_file() and card.files:
+        place = place / card.files[0].path
+    if not card.numbers:
+        raise ModelError(
+            f"{card.alias}: slots and heads of this model are not known",
+            f"give them: scenewright models convert {place} OUT --slots N --heads N",
+        )
+    converted = _read_gligen(place, card.numbers)
+    name = card.alias if "+" in card.alias else f"{card.belongs_to}+gligen"
+    target = Path(out) if out else home() / "adapters" / f"{name}.safetensors"
+    path = _write_adapter(converted, target, card.alias, card.belongs_to, dtype)
+    if not out:
+        remember(name, path, "adapter")
+    return path
+
+
+def _read_gligen(place: Path, numbers: Mapping[str, int]) -> Converted:
+    if not numbers.get("slots") or (place.is_file() and not numbers.get("heads")):
+        raise InputError(
+            f"{place}: the weights do not tell the number of grounding slots and attention heads",
+            "add --slots 30 --heads 8 for the released GLIGEN models",
+        )
+    if place.is_dir():
+        return read_gated(place, numbers["slots"])
+    return read_gligen(
+        place, Numbers(heads=(numbers["heads"],), slots=numbers["slots"], sample_size=numbers["sample_size"])
+    )
+
+
+def _write_adapter(converted: Converted, out: Path, source: str, base: str, dtype: torch.dtype) -> Path:
+    return save_adapter(
+        out,
+        converted.adapter,
+        converted.adapter.config,
+        "gligen",
+        fingerprint(converted.unet.state_dict()),
+        backbone_name=base or f"the UNet inside {source}",
+        dtype=dtype,
+        notes={"converted_from": source},
+    )
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file holds a whole original checkpoint, told by its keys."""
+    if path.suffix == ".safetensors":
+        from safetensors import safe_open
+
+        try:
+            with safe_open(path, framework="pt") as file:
+                return any(key.startswith(UNET) for key in file.keys())
+        except Exception as error:
+            raise ModelError(f"{path} cannot be read: {error}", "the file is damaged") from error
+    return any(key.startswith(UNET) for key in read_original(path))
