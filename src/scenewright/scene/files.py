@@ -132,7 +132,7 @@ def parse_json(content: bytes, name: str) -> Any:
             content.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_refuse_constant
         )
     except UnicodeDecodeError as fault:
-        hint = "This looks like a picture, not a scene." if _is_picture(content) else "Save it as UTF-8."
+        hint = "This looks like a picture, not a scene." if is_picture(content) else "Save it as UTF-8."
         raise InputError(f"{name} is not JSON: byte {fault.start} is not UTF-8 text", hint) from fault
     except json.JSONDecodeError as fault:
         hint = "Check the commas and quotes just before that place."
@@ -158,5 +158,6 @@ def _refuse_constant(word: str) -> Any:
     raise ValueError(f"{word} is not a number that JSON knows")
 
 
-def _is_picture(content: bytes) -> bool:
+def is_picture(content: bytes) -> bool:
+    """Whether the content begins like a PNG, JPEG, WebP, GIF, BMP or TIFF file."""
     return content.startswith((b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*"))

@@ -127,9 +127,8 @@ def _cards(
     from PIL import Image
 
     wide = max(picture.shape[1] for picture in pictures)
-    blocks = [
-        None if captions is None else _text_block(text, wide, letter_px) for text in captions or pictures
-    ]
+    texts: Sequence[str | None] = [None] * len(pictures) if captions is None else captions
+    blocks = [None if text is None else _text_block(text, wide, letter_px) for text in texts]
     return [(Image.fromarray(picture), block) for picture, block in zip(pictures, blocks, strict=True)]
 
 
