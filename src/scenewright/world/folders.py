@@ -2,7 +2,7 @@
 
 GTA (Richter et al. 2016): ``images/00001.png`` and ``labels/00001.png``, labels as palette PNG whose indices
 are Cityscapes ids. Cityscapes (Cordts et al. 2016): ``leftImg8bit/SPLIT/CITY/STEM_leftImg8bit.png`` and
-``gtFine/SPLIT/CITY/STEM_gtFine_{labelIds,labelTrainIds,instanceIds,color}.png`` with STEM = CITY_000000_000019.
+``gtFine/SPLIT/CITY/STEM_gtFine_{labelIds,labelTrainIds,instanceIds,color}.png``, STEM as CITY_000000_000019.
 Letters: H, W pixels.
 """
 

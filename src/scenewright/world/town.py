@@ -18,8 +18,7 @@ from scenewright.scene import Box, Instance, Mask, Scene
 from scenewright.world import town_people, town_posts, town_street, town_vehicles
 from scenewright.world.drawn import Drawn
 from scenewright.world.town_caption import View, caption, phrase_of
-from scenewright.world.town_classes import NAMES
-from scenewright.world.town_classes import TOWN_CLASSES as CLASSES
+from scenewright.world.town_classes import NAMES as CLASSES
 from scenewright.world.town_looks import LOOKS as _LOOKS
 from scenewright.world.town_paint import Brush, Camera
 from scenewright.world.town_people import Figure
@@ -54,9 +53,9 @@ def draw(seed: int, *, size_wh: tuple[int, int] = SIZE_WH, look: str = "game") -
     Args: seed any whole number from 0; size_wh pixels, multiples of 8, at least 32; look one of `LOOKS`.
     Returns: picture, scene (visible masks, boxes, z by distance, caption, `style` = look), instance map and
     semantic map (training ids of `CLASSES`); both maps are equal for all looks of a seed and size.
-    Raises: InputError for an unknown look, or a size that is not a multiple of 8.
+    Raises: InputError for an unknown look, a negative seed, or a size outside these rules.
     """
-    _check(size_wh, look)
+    _check(seed, size_wh, look)
     plan = make_plan(seed)
     scale = max(2, round(384 / size_wh[0]))
     high = size_wh[1] * scale
@@ -72,7 +71,9 @@ def draw(seed: int, *, size_wh: tuple[int, int] = SIZE_WH, look: str = "game") -
     return Drawn(image, scene, instance_map, labels_HW, "town")
 
 
-def _check(size_wh: tuple[int, int], look: str) -> None:
+def _check(seed: int, size_wh: tuple[int, int], look: str) -> None:
+    if seed < 0:
+        raise InputError(f"seed {seed} given, expected a whole number from 0")
     if look not in _LOOKS:
         close = nearest(look, LOOKS)
         raise InputError(
@@ -201,7 +202,7 @@ def _scene(
         sizes.append((area, phrase))
     phrases = [phrase for _, phrase in sorted(sizes, key=lambda pair: -pair[0])]
     shares = dict(
-        zip(NAMES, np.bincount(labels_HW.reshape(-1), minlength=len(NAMES)) / labels_HW.size, strict=True)
+        zip(CLASSES, np.bincount(labels_HW.reshape(-1), minlength=len(CLASSES)) / labels_HW.size, strict=True)
     )
     view = View(plan.kind, look, shares, counts, phrases)
     prompt = caption(random.Random(f"caption {seed} {look}"), view)

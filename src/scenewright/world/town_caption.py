@@ -12,7 +12,7 @@ PLURALS = {item.name: item.plural for item in TOWN_CLASSES}
 
 WEATHER: dict[str, tuple[tuple[str, str], ...]] = {
     "game": (("", "in a video game"), ("video game", ""), ("", "video game style")),
-    "clear": (("", "in clear weather"), ("", "sunny weather"), ("", "in sunny weather"), ("clear", "")),
+    "clear": (("", "in clear weather"), ("", "sunny weather"), ("", "in sunny weather"), ("sunny", "")),
     "fog": (("", "in fog"), ("foggy", ""), ("", "foggy weather"), ("", "in foggy weather")),
     "rain": (("", "in the rain"), ("rainy", ""), ("", "rainy weather"), ("", "in rainy weather")),
     "snow": (("", "in snow"), ("snowy", ""), ("", "snowy weather"), ("", "in snowy weather")),
@@ -22,7 +22,7 @@ WEATHER: dict[str, tuple[tuple[str, str], ...]] = {
 
 PLACES: dict[str, tuple[str, ...]] = {
     "downtown": ("street scene", "city street", "city street scene", "street in the city"),
-    "suburb": ("street scene", "suburban street", "street with houses", "city street scene"),
+    "suburb": ("street scene", "suburban street", "residential street", "city street scene"),
     "avenue": ("street scene", "tree-lined street", "avenue", "city street scene"),
     "outskirts": ("street scene", "road out of town", "road", "city street scene"),
 }
@@ -41,8 +41,8 @@ SETTINGS: tuple[tuple[str, float, tuple[str, ...]], ...] = (
 class View:
     """What a caption may speak of.
 
-    `kind` of street and `look`; `shares` of the picture by class name, 0..1; `counts` of things by class name;
-    `phrases` of the things, largest first ("a red car").
+    `kind` of street and `look`; `shares` of the picture by class name, 0..1; `counts` of things by
+    class name; `phrases` of the things, largest first ("a red car").
     """
 
     kind: str
@@ -75,7 +75,7 @@ def caption(rng: random.Random, view: View) -> str:
 
 def _places(view: View) -> tuple[str, ...]:
     """Names of the place that what is seen bears out."""
-    needed = {"tree-lined street": "vegetation", "avenue": "vegetation", "street with houses": "building"}
+    needed = {"tree-lined street": "vegetation", "avenue": "vegetation", "residential street": "building"}
     return tuple(
         word for word in PLACES[view.kind] if word not in needed or view.shares.get(needed[word], 0.0) > 0.06
     )

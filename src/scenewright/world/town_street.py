@@ -92,9 +92,9 @@ def draw_skyline(brush: Brush, plan: Plan) -> None:
             colour = mix(colour, (150, 160, 176), 0.5)
             top = camera.y(tall, FAR)
             brush.box(x, top, x + step, camera.horizon + 3 * px, colour)
-            if brush.look.name == "night":
-                for _ in range(4):
-                    lx, ly = rng.uniform(x, x + step), rng.uniform(top, camera.horizon)
+            for _ in range(4):
+                lx, ly = rng.uniform(x, x + step - 2), rng.uniform(top, camera.horizon)
+                if brush.look.name == "night":
                     brush.box(lx, ly, lx + 1, ly + 1, WINDOW_LIT[0], True)
         else:
             brush.start("vegetation", FAR)
