@@ -1,4 +1,4 @@
-"""The loop against plain hand-written loops over each scheduler, and its promises about edits and stopping."""
+"""The loop against plain loops over each scheduler, and its promises about edits and stopping."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def test_very_few_steps(name, steps):
 
 @pytest.mark.parametrize(("name", "config"), [case for case in DIFFUSION if "Singlestep" not in case[0]])
 def test_an_edit_survives_exactly_at_step_starts(name, config):
-    """The oracle is the scheduler: a latent changed before `step` must change what comes out, or not at all."""
+    """The oracle is the scheduler: a latent changed before `step` changes what comes out, or not."""
     noise = Noise(build(name, **config), 8)
     for changed in range(len(noise.timesteps)):
         ends = []

@@ -18,7 +18,7 @@ STABLE_DIFFUSION_BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedu
 
 
 def tiny_unet(seed: int = 0, context: int = 16) -> Any:
-    """A random diffusers UNet, 8x8 latents of 4 channels, three transformer blocks, in evaluation mode."""
+    """A random diffusers UNet, 8x8 latents of 4 channels, four transformer blocks, in evaluation mode."""
     from diffusers import UNet2DConditionModel
 
     with torch.random.fork_rng(devices=[]):
@@ -53,12 +53,14 @@ def mean_fusers(unet: nn.Module, context: int = 16, seed: int = 0) -> dict[str, 
     """One random `MeanFuser` per transformer block of `unet`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        blocks = transformer_blocks(unet)
-        return {path: MeanFuser(int(block.norm1.weight.numel()), context) for path, block in blocks.items()}
+        widths = {
+            path: block.get_parameter("norm1.weight") for path, block in transformer_blocks(unet).items()
+        }
+        return {path: MeanFuser(weight.numel(), context) for path, weight in widths.items()}
 
 
 def random_conditioning(rows: int, seed: int, *, grounded: bool = False, context: int = 16) -> Conditioning:
-    """Random text tokens [rows, 7, context] and, if `grounded`, grounding tokens [rows, 5, context], gate 1."""
+    """Random text tokens [rows, 7, context]; with `grounded` also [rows, 5, context] tokens, gate 1."""
     generator = torch.Generator().manual_seed(seed)
     text_RLD = torch.randn(rows, 7, context, generator=generator)
     if not grounded:
@@ -75,7 +77,7 @@ def wavy(z_RChw: Tensor, call: Call) -> Tensor:
 
 
 def oracle(noise: Noise, z0_RChw: Tensor) -> Denoise:
-    """The perfect network for the clean latent z0: from any noisy latent it predicts exactly the way to z0."""
+    """The perfect network for the clean latent z0: from any noisy latent it knows the way there."""
 
     def denoise(z_RChw: Tensor, call: Call) -> Tensor:
         a, s = (level.to(z_RChw) for level in noise.levels(call.t))
