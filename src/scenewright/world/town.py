@@ -188,7 +188,7 @@ def _scene(
     sizes: list[tuple[int, str]] = []
     for z, (thing, area, box, mask) in enumerate(found):
         phrase = phrase_of(thing.kind, thing.colour)
-        known = {"depth_m": round(thing.depth, 2), "area_px": area}
+        known: dict[str, float | str] = {"depth_m": round(thing.depth, 2), "area_px": area}
         if thing.colour:
             known["colour"] = thing.colour
         if thing.view:

@@ -135,6 +135,7 @@ class _Body:
         self.px = brush.camera.focal / max(1.0, pose.Z)
 
     def at(self, u: float, v: float, h: float) -> tuple[float, float]:
+        """Canvas point of a place on the body: `u` forward from the tail, `v` to its right, `h` up."""
         camera, along = self.brush.camera, u - self.shape.length / 2
         Z = max(0.8, self.pose.Z + along * self.az - v * self.ax)
         scale = camera.focal / Z
@@ -144,6 +145,7 @@ class _Body:
         )
 
     def face(self, corners: tuple[tuple[float, float, float], ...]) -> list[float]:
+        """Flat canvas coordinates of several such places."""
         xy: list[float] = []
         for u, v, h in corners:
             xy += self.at(u, v, h)
