@@ -141,21 +141,25 @@ class GatedFuser(nn.Module):
 
 
 class FuserTree(nn.Module):
-    """Base of an adapter whose fusers are filed under the paths of the blocks they belong to.
+    """Base of an adapter whose parts are filed under the paths of the blocks they belong to.
 
     The tree of empty modules makes the state dict read ``<block path>.fuser.<key>``, the published names.
     """
 
     def __init__(self, fusers: Mapping[str, GatedFuser]) -> None:
         super().__init__()
-        for path, fuser in fusers.items():
-            node: nn.Module = self
-            for name in path.split("."):
-                if name not in node._modules:
-                    node.add_module(name, nn.Module())
-                node = node.get_submodule(name)
-            node.add_module("fuser", fuser)
         self._paths = tuple(fusers)
+        for path, fuser in fusers.items():
+            self.file(path, "fuser", fuser)
+
+    def file(self, path: str, name: str, part: nn.Module) -> None:
+        """Puts `part` at ``<path>.<name>``."""
+        node: nn.Module = self
+        for step in path.split("."):
+            if step not in node._modules:
+                node.add_module(step, nn.Module())
+            node = node.get_submodule(step)
+        node.add_module(name, part)
 
     @property
     def fusers(self) -> dict[str, GatedFuser]:

@@ -21,16 +21,33 @@ import torch
 from torch import Tensor, nn
 
 from scenewright.backbone.load import save_folder
-from scenewright.backbone.parts import build_unet, check_keys, fill
-from scenewright.backbone.pickles import read_checkpoint
+from scenewright.backbone.parts import build_unet, fill
 from scenewright.backbone.weights import read_folder, write_tensors
 from scenewright.condition.fuser import context_width
 from scenewright.condition.gligen import Gligen, GligenConfig
 from scenewright.convert.ldm import size_of, to_diffusers, to_original, unet_config
+from scenewright.convert.split import Converted, is_adapter_key, read_entry, split
 from scenewright.errors import InputError, ModelError, StorageError
 
 if TYPE_CHECKING:
     from scenewright.backbone.model import Backbone
+
+__all__ = [
+    "SD14",
+    "Converted",
+    "Numbers",
+    "config_of",
+    "config_of_unet",
+    "export_gated",
+    "from_gated",
+    "from_original",
+    "gated_state",
+    "gated_unet",
+    "original_state",
+    "read_gated",
+    "read_original",
+    "variant",
+]
 
 TEXT_BOX = "text box"
 SUPPORTED = "supported: generation from text boxes (published as generation-box-text, attention type gated)"
@@ -48,20 +65,6 @@ class Numbers:
 
 SD14 = Numbers(heads=(8,), slots=30, sample_size=64)
 """The numbers of all released original checkpoints."""
-
-
-@dataclass(frozen=True, eq=False)
-class Converted:
-    """A stock UNet (diffusers' names, no adapter inside), the adapter, and what the file held besides."""
-
-    unet: nn.Module
-    adapter: Gligen
-    left_out: tuple[str, ...] = ()
-
-
-def is_adapter_key(key: str) -> bool:
-    """Whether a key of a gated UNet belongs to the adapter (`fuser` and `position_net`)."""
-    return key.startswith("position_net.") or ".fuser." in key
 
 
 def variant(shapes: Mapping[str, Tensor]) -> str:
@@ -113,7 +116,9 @@ def config_of_unet(unet: nn.Module) -> dict[str, Any]:
     return {key: value for key, value in dict(config).items() if not key.startswith("_")}
 
 
-def from_original(state: Mapping[str, Tensor], numbers: Numbers, source: str = "the checkpoint") -> Converted:
+def from_original(
+    state: Mapping[str, Tensor], numbers: Numbers, source: str = "the checkpoint"
+) -> Converted[Gligen]:
     """A UNet state dict with original names, split into a stock UNet and an adapter.
 
     Raises ModelError for another variant, and for missing or unexpected keys (listed).
@@ -125,20 +130,13 @@ def from_original(state: Mapping[str, Tensor], numbers: Numbers, source: str = "
     return _split(renamed, config, numbers.slots, source)
 
 
-def read_original(path: Path, numbers: Numbers, weights: str = "model") -> Converted:
+def read_original(path: Path, numbers: Numbers, weights: str = "model") -> Converted[Gligen]:
     """An original checkpoint file (``.pth``/``.bin``); `weights` is its entry, ``model`` or ``ema``.
 
     Only tensors are rebuilt; configuration, optimiser and schedule are dropped and named in `left_out`.
     Raises ModelError for a file that cannot be read, and as `from_original` does.
     """
-    content = read_checkpoint(path)
-    flat = weights == "model" and all(isinstance(value, Tensor) for value in content.values())
-    state = content if flat else content.get(weights)
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ModelError(
-            f"{path} has no weights named {weights!r}", hint=f"it has: {', '.join(sorted(map(str, content)))}"
-        )
-    left_out = () if flat else tuple(sorted(str(name) for name in content if name != weights))
+    state, left_out = read_entry(path, (weights,))
     return dataclasses.replace(from_original(state, numbers, str(path)), left_out=left_out)
 
 
@@ -155,33 +153,21 @@ def gated_state(unet: nn.Module, adapter: Gligen) -> dict[str, Tensor]:
     return base | adapter.state_dict()
 
 
-def from_gated(unet: nn.Module, slots: int) -> Converted:
+def from_gated(unet: nn.Module, slots: int) -> Converted[Gligen]:
     """A diffusers UNet with ``attention_type="gated"``, split into a stock UNet and an adapter (copies).
 
     Raises ModelError for another variant.
     """
     state = {key: tensor.clone() for key, tensor in unet.state_dict().items()}
-    return _from_gated_state(state, config_of_unet(unet), slots, "the UNet")
+    return _split(state, config_of_unet(unet) | {"attention_type": "default"}, slots, "the UNet")
 
 
-def _from_gated_state(
+def _split(
     state: Mapping[str, Tensor], config: Mapping[str, Any], slots: int, source: str
-) -> Converted:
+) -> Converted[Gligen]:
     _require_text_box(state, source)
-    return _split(state, dict(config) | {"attention_type": "default"}, slots, source)
-
-
-def _split(state: Mapping[str, Tensor], config: Mapping[str, Any], slots: int, source: str) -> Converted:
-    """Stock UNet and adapter out of one state dict with diffusers' names; strict."""
-    unet = build_unet(config)
-    with torch.device("meta"):
-        adapter = Gligen.for_unet(unet, config_of(state, slots))
-    base = {key: value for key, value in state.items() if not is_adapter_key(key)}
-    added = {key: value for key, value in state.items() if is_adapter_key(key)}
-    check_keys(added, {key: value.shape for key, value in adapter.state_dict().items()}, f"{source}, adapter")
-    adapter.load_state_dict(added, assign=True)
-    first = next(iter(base.values()))
-    return Converted(fill(unet, base, first.device, first.dtype, f"{source}, UNet"), adapter.eval())
+    sizes = config_of(state, slots)
+    return split(state, config, lambda unet: Gligen.for_unet(unet, sizes), source)
 
 
 def gated_unet(unet: nn.Module, adapter: Gligen) -> nn.Module:
@@ -232,7 +218,7 @@ def export_gated(
         ) from error
 
 
-def read_gated(folder: Path, slots: int | None = None) -> Converted:
+def read_gated(folder: Path, slots: int | None = None) -> Converted[Gligen]:
     """A gated UNet from a diffusers folder (a whole pipeline's, or the UNet's own).
 
     Args:
@@ -246,7 +232,7 @@ def read_gated(folder: Path, slots: int | None = None) -> Converted:
     config = _read_unet_config(place)
     if slots is None:
         slots = _recorded_slots(folder)
-    return _from_gated_state(read_folder(place), config, slots, str(folder))
+    return _split(read_folder(place), config | {"attention_type": "default"}, slots, str(folder))
 
 
 def _read_unet_config(place: Path) -> dict[str, Any]:

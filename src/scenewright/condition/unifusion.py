@@ -1,0 +1,290 @@
+"""InstanceDiffusion: boxes, points, scribbles and masks of every instance, fused into one token sequence.
+
+Wang et al., "InstanceDiffusion: Instance-level Control for Image Generation", CVPR 2024 (arXiv 2402.03290),
+section 3.1 (UniFusion) and 3.3 (ScaleU). The fusers are GLIGEN's; the token network is new: one network per
+kind of location, and tokens of the whole picture's masks.
+
+===================  ==========================================
+name in code         symbol in the paper
+===================  ==========================================
+``fourier``          gamma(p)
+``linears_list[f]``  MLP of format f
+``null_*_feature``   e, the learnt stand-in of a missing format
+===================  ==========================================
+
+Token order: N box, N point, N scribble, N polygon tokens, then those of the segmentation map.
+Letters: B scenes, N slots, M grounding tokens, D width, P numbers of a location, T map tokens, H W pixels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as nnf
+
+from scenewright.backbone.attach import Handle, attach_fusers
+from scenewright.backbone.call import Grounding
+from scenewright.condition.convnext import STRIDE, TINY_DEPTHS, TINY_WIDTHS, ConvNext
+from scenewright.condition.fuser import FuserTree, GatedFuser, context_width, fourier, fresh_fusers
+from scenewright.condition.scaleu import ScaleHooks, ScaleU, fresh_scales
+from scenewright.errors import ModelError
+
+KINDS = ("box", "point", "scribble", "mask")
+"""Kinds of location a picture can keep or drop; a mask gives polygon points and map tokens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UniFusionConfig:
+    """Sizes of an InstanceDiffusion adapter. Defaults are the released network's; a width of 0 means the text
+    width of the UNet."""
+
+    slots: int = 30  # instances per picture
+    fourier: int = 16  # frequencies of the location codes
+    hidden: int = 3072  # width inside the token networks
+    feature_width: int = 0  # width of a pooled phrase embedding
+    context_width: int = 0  # width of a grounding token
+    scribble_points: int = 20  # points of a scribble
+    polygon_points: int = 256  # points sampled from a mask
+    map_px: int = 512  # side the masks are brought to
+    depths: tuple[int, ...] = TINY_DEPTHS  # blocks per stage of the map network
+    widths: tuple[int, ...] = TINY_WIDTHS  # channels per stage of the map network
+
+    def __post_init__(self) -> None:
+        if self.map_px % (2 * STRIDE):
+            raise ModelError(f"map_px is {self.map_px}, a multiple of {2 * STRIDE} expected")
+        if len(self.depths) != len(self.widths):
+            raise ModelError(f"{len(self.depths)} depths for {len(self.widths)} widths of the map network")
+
+    @property
+    def map_tokens(self) -> int:
+        """T: a token for every four cells of the map network's result."""
+        return (self.map_px // STRIDE) ** 2 // 4
+
+    @property
+    def map_width(self) -> int:
+        """Numbers per map token before the network: four cells of all channels."""
+        return 4 * self.widths[-1]
+
+    def numbers(self) -> tuple[int, int, int, int]:
+        """Numbers P that describe a box, point, scribble, and polygon."""
+        return 4, 2, 2 * self.scribble_points, 2 * self.polygon_points
+
+
+@dataclass(frozen=True)
+class UniFusionInputs:
+    """What the token network reads for B scenes; everything is zero in unused slots.
+
+    boxes_BN4: xyxy in [0,1]. points_BN2: x, y. scribbles_BNP, polygons_BNP: x, y interleaved, in [0,1],
+    sorted by distance from (0,0). segs_BNHW: masks, 1 inside, any size. masks_BN: 1 for a used slot.
+    features_BND: pooled phrase embeddings. keep_BK: 1 for the kinds (order of `KINDS`) a scene uses; a scene
+    that keeps none keeps its boxes.
+    """
+
+    boxes_BN4: Tensor
+    masks_BN: Tensor
+    features_BND: Tensor
+    points_BN2: Tensor
+    scribbles_BNP: Tensor
+    polygons_BNP: Tensor
+    segs_BNHW: Tensor
+    keep_BK: Tensor
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> UniFusionInputs:
+        """The same inputs on another device and in another number type."""
+        fields = dataclasses.fields(self)
+        return UniFusionInputs(**{one.name: getattr(self, one.name).to(device, dtype) for one in fields})
+
+
+class UniFusionTokens(nn.Module):
+    """Locations and phrase features of all slots to grounding tokens; keys as published."""
+
+    def __init__(self, config: UniFusionConfig) -> None:
+        super().__init__()
+        self.config = config
+        codes = [2 * config.fourier * count for count in config.numbers()]
+        self.null_positive_feature = nn.Parameter(torch.zeros(config.feature_width))
+        self.null_position_feature = nn.Parameter(torch.zeros(codes[0]))
+        self.null_point_feature = nn.Parameter(torch.zeros(codes[1]))
+        self.null_scribble_feature = nn.Parameter(torch.zeros(codes[2]))
+        self.null_polygon_feature = nn.Parameter(torch.zeros(codes[3]))
+        self.null_seg_feature = nn.Parameter(torch.zeros(config.map_width))
+        self.pos_embedding = nn.Parameter(torch.randn(1, config.map_tokens, config.map_width) * 0.02)
+        self.in_conv = nn.Conv2d(config.slots, 3, 3, padding=1)
+        self.convnext_tiny_backbone = ConvNext(config.depths, config.widths)
+        inputs = [*(config.feature_width + code for code in codes), config.map_width]
+        self.linears_list = nn.ModuleList(_mlp(size, config.hidden, config.context_width) for size in inputs)
+
+    def forward(self, inputs: UniFusionInputs) -> Tensor:
+        """Grounding tokens [B, 4N+T, D] in float32."""
+        weight = self.null_positive_feature
+        coded = inputs.to(weight.device, torch.float32)
+        keep_BK = coded.keep_BK
+        none_B1 = (keep_BK.amax(dim=1, keepdim=True) == 0).float()
+        keep_BK = torch.cat([keep_BK[:, :1].maximum(none_B1), keep_BK[:, 1:]], dim=1)
+        tokens = self._instance_tokens(coded, keep_BK)
+        tokens.append(self.linears_list[4](self._map_features(coded.segs_BNHW, keep_BK[:, 3])))
+        return torch.cat(tokens, dim=1).float()
+
+    def _instance_tokens(self, inputs: UniFusionInputs, keep_BK: Tensor) -> list[Tensor]:
+        """Four times [B,N,D]: box, point, scribble and polygon tokens."""
+        mask_BN = inputs.masks_BN
+        dtype = self.null_positive_feature.dtype
+        feature_BND = _blend(inputs.features_BND, mask_BN, self.null_positive_feature)
+        rows = (
+            (inputs.boxes_BN4, mask_BN, self.null_position_feature),
+            (inputs.points_BN2, mask_BN, self.null_point_feature),
+            (inputs.scribbles_BNP, _present(inputs.scribbles_BNP, mask_BN), self.null_scribble_feature),
+            (inputs.polygons_BNP, _present(inputs.polygons_BNP, mask_BN), self.null_polygon_feature),
+        )
+        tokens = []
+        for k, (coords_BNP, present_BN, null) in enumerate(rows):
+            code = _blend(fourier(coords_BNP, self.config.fourier), present_BN * keep_BK[:, k, None], null)
+            tokens.append(self.linears_list[k](torch.cat([feature_BND, code], dim=-1).to(dtype)))
+        return tokens
+
+    def _map_features(self, segs_BNHW: Tensor, keep_B: Tensor) -> Tensor:
+        """[B, T, width]: what the map network sees, the null feature for scenes without kept masks."""
+        used_B = (segs_BNHW.flatten(1).sum(dim=1) > 0) & (keep_B > 0)
+        features = self.null_seg_feature.expand(len(segs_BNHW), self.config.map_tokens, -1)
+        rows = used_B.nonzero().squeeze(1)
+        if rows.numel():
+            side = self.config.map_px
+            segs = nnf.interpolate(segs_BNHW[rows], size=(side, side), mode="nearest")
+            x_ACyx = self.convnext_tiny_backbone(self.in_conv(segs.to(features.dtype)))
+            seen = x_ACyx.reshape(len(rows), self.config.map_width, self.config.map_tokens).transpose(1, 2)
+            features = features.index_copy(0, rows, seen)
+        return features + self.pos_embedding
+
+
+def _mlp(size: int, hidden: int, out: int) -> nn.Sequential:
+    layers = [
+        nn.Linear(size, hidden),
+        nn.SiLU(),
+        nn.Linear(hidden, hidden),
+        nn.SiLU(),
+        nn.Linear(hidden, out),
+    ]
+    return nn.Sequential(*layers)
+
+
+def _blend(values_BND: Tensor, weight_BN: Tensor, null: Tensor) -> Tensor:
+    return values_BND * weight_BN[..., None] + (1 - weight_BN[..., None]) * null.float()
+
+
+def _present(coords_BNP: Tensor, mask_BN: Tensor) -> Tensor:
+    """1 where a slot is used or has coordinates: a used slot without a scribble gets the code of zeros, not
+    the null feature, as the published network does."""
+    return (coords_BNP.sum(dim=-1) + mask_BN > 0).float()
+
+
+class UniFusion(FuserTree):
+    """The adapter: a fuser per transformer block, the token network, a ScaleU per ascending resnet.
+
+    `state_dict()` has ``<block path>.fuser.*``, ``<resnet path>.scaleu.{b,s}`` and ``position_net.*``.
+    """
+
+    def __init__(
+        self, config: UniFusionConfig, fusers: Mapping[str, GatedFuser], scales: Mapping[str, ScaleU]
+    ) -> None:
+        super().__init__(fusers)
+        self.config = config
+        self._scaled = tuple(scales)
+        for path, scale in scales.items():
+            self.file(path, "scaleu", scale)
+        self.position_net = UniFusionTokens(config)
+
+    @classmethod
+    def for_unet(cls, unet: nn.Module, config: UniFusionConfig | None = None, *, seed: int = 0) -> UniFusion:
+        """A fresh adapter for `unet`: gates and scales 0, so that attaching it changes nothing.
+
+        Widths of 0 in `config` become the UNet's text width. Weights are drawn from `seed` alone. Lives on
+        the UNet's device, in float32.
+        """
+        config = config or UniFusionConfig()
+        width = context_width(unet)
+        config = dataclasses.replace(
+            config,
+            feature_width=config.feature_width or width,
+            context_width=config.context_width or width,
+        )
+        device = next(unet.parameters()).device
+        with torch.random.fork_rng(devices=[]), torch.device("meta" if device.type == "meta" else "cpu"):
+            torch.manual_seed(seed)
+            adapter = cls(config, fresh_fusers(unet, config.context_width), fresh_scales(unet))
+        return adapter.to(device)
+
+    @property
+    def scales(self) -> dict[str, ScaleU]:
+        """The scales by the path of their resnet."""
+        found: dict[str, ScaleU] = {}
+        for path in self._scaled:
+            scale = self.get_submodule(f"{path}.scaleu")
+            assert isinstance(scale, ScaleU)
+            found[path] = scale
+        return found
+
+    def tokens(self, inputs: UniFusionInputs) -> Tensor:
+        """Grounding tokens [B,M,D] in float32; computed once per picture."""
+        tokens_BMD: Tensor = self.position_net(inputs)
+        return tokens_BMD
+
+    def null_tokens(self, batch: int) -> Tensor:
+        """The tokens [B,M,D] of `batch` empty layouts."""
+        return self.tokens(empty_inputs(1, self.config)).expand(batch, -1, -1)
+
+    def grounding(self, inputs: UniFusionInputs) -> Grounding:
+        """What the fusers get: tokens, and gate 1 for scenes with an instance, 0 for scenes without (CPU)."""
+        used_B = inputs.masks_BN.cpu().amax(dim=1) > 0
+        return Grounding(tokens_RMD=self.tokens(inputs), gate_R=used_B.float())
+
+    def null_grounding(self, grounding: Grounding) -> Grounding:
+        """The null layout for the negative branch of `grounding`: null tokens, the same gates."""
+        return Grounding(tokens_RMD=self.null_tokens(len(grounding.gate_R)), gate_R=grounding.gate_R)
+
+    def attach(self, unet: nn.Module) -> Attached:
+        """Puts fusers and scales into `unet`; `close()` of the returned handle restores it exactly.
+
+        The scales act on every row while attached, with and without layout and at gate 0: the published
+        network never switches them off.
+        """
+        return Attached(attach_fusers(unet, self.fusers, "unifusion"), ScaleHooks(unet, self.scales))
+
+
+class Attached:
+    """An attached UniFusion. `close()` (or leaving a ``with`` block) restores the UNet exactly."""
+
+    def __init__(self, fusers: Handle, scales: ScaleHooks) -> None:
+        self._fusers, self._scales = fusers, scales
+
+    def close(self) -> None:
+        """Takes fusers and scales off. A second call does nothing."""
+        self._fusers.close()
+        self._scales.close()
+
+    def __enter__(self) -> Attached:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def empty_inputs(batch: int, config: UniFusionConfig) -> UniFusionInputs:
+    """Inputs of `batch` scenes without a single instance, all kinds kept."""
+    slots, (box, point, scribble, polygon) = config.slots, config.numbers()
+    return UniFusionInputs(
+        boxes_BN4=torch.zeros(batch, slots, box),
+        masks_BN=torch.zeros(batch, slots),
+        features_BND=torch.zeros(batch, slots, config.feature_width),
+        points_BN2=torch.zeros(batch, slots, point),
+        scribbles_BNP=torch.zeros(batch, slots, scribble),
+        polygons_BNP=torch.zeros(batch, slots, polygon),
+        segs_BNHW=torch.zeros(batch, slots, 1, 1),
+        keep_BK=torch.ones(batch, len(KINDS)),
+    )
