@@ -131,6 +131,8 @@ def _opening(rng: np.random.Generator, style: str) -> str:
 def _join(body: str, place: str) -> str:
     if not body:
         return f"nothing {place}".strip()
+    if place.endswith("sky") and "sky" in body:
+        return body
     comma = "," if body.endswith(("left", "right", "top", "bottom", "middle", "sky")) else ""
     return f"{body}{comma} {place}" if place and place not in body else body
 

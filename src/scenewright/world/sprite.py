@@ -57,7 +57,7 @@ class Sprite:
     flip        mirror so that the toy faces left.
     angle       turn in radians, clockwise on the screen.
     stretch     width factor; the height is divided by it.
-    outline     width of the outline in subpixels.
+    outline     width of outlines in subpixels; half of it lies outside the shape.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Sprite:
         flip: bool = False,
         angle: float = 0.0,
         stretch: float = 1.0,
-        outline: int = 3,
+        outline: int = 4,
     ) -> None:
         wide, high = design_wh
         scale = size / max(wide, high)
@@ -147,7 +147,7 @@ class Sprite:
         xy = self._map(points)
         wide = max(2, round(width * self.unit))
         if line and self.outline:
-            self._limb(xy, wide + 2 * self.outline, Ink.LINE)
+            self._limb(xy, wide + self.outline, Ink.LINE)
         self._limb(xy, wide, ink)
 
     def curve(self, points: Points, width: float, ink: int = Ink.BODY, line: bool = True) -> None:
@@ -197,14 +197,14 @@ class Sprite:
 
     def _fill(self, xy: list[tuple[float, float]], ink: int, line: bool) -> None:
         if line and self.outline:
-            self._draw.line([*xy, xy[0], xy[1]], fill=int(Ink.LINE), width=2 * self.outline - 1)
+            self._draw.line([*xy, xy[0], xy[1]], fill=int(Ink.LINE), width=self.outline)
         self._draw.polygon(xy, fill=int(ink))
 
     def _limb(self, xy: list[tuple[float, float]], wide: int, ink: int) -> None:
         self._draw.line(xy, fill=int(ink), width=wide)
         r = wide / 2 - 0.5
         if r >= 1:
-            for x, y in xy if len(xy) < 6 else xy[:: len(xy) - 1]:
+            for x, y in xy:
                 self._draw.ellipse((x - r, y - r, x + r, y + r), fill=int(ink))
 
 

@@ -24,7 +24,7 @@ from scenewright.world.layout import Layout, Placed
 from scenewright.world.palette import RGB
 from scenewright.world.settings import paint_setting, shadow
 from scenewright.world.sprite import Sprite
-from scenewright.world.surface import OUTLINE_SUB, STYLES, paint
+from scenewright.world.surface import STYLES, outline_sub, paint
 from scenewright.world.toys import TOYS
 
 CLASSES: Final[tuple[str, ...]] = tuple(thing.name for thing in THINGS)
@@ -101,7 +101,7 @@ def _paint(
 def _stamp(canvas: Canvas, toy: Placed, number: int, style: str, setting: str, unit: float) -> _Stamped:
     """Draw one toy onto the canvas; `unit` is pixels per layout unit."""
     drawing = TOYS[toy.name]
-    outline = max(1, round(OUTLINE_SUB[style] * min(1.0, 0.55 + toy.size / 100) * unit))
+    outline = max(1, round(outline_sub(style, toy.size) * unit))
     sprite = Sprite(
         drawing.sizes[toy.variant],
         toy.size * unit * SCALE,

@@ -136,8 +136,8 @@ def cow(s: Sprite, v: int) -> None:
             s.stroke([(x, 54), (x, 75)], 9)
     s.oval(42, 59, 8, 7, Ink.ROSE)
     s.blob([(7, 26), (24, 20), (48, 21), (70, 20), (77, 34), (74, 54), (48, 57), (20, 57), (8, 50)])
-    s.blob([(20, 22), (34, 22), (36, 34), (26, 40), (18, 34)], Ink.WHITE, line=False)
-    s.blob([(44, 38), (56, 34), (60, 46), (50, 54), (43, 48)], Ink.WHITE, line=False)
+    s.blob([(22, 23), (33, 23), (34, 32), (27, 37), (20, 32)], Ink.WHITE, line=False)
+    s.blob([(46, 40), (55, 37), (58, 46), (50, 51), (45, 47)], Ink.WHITE, line=False)
     dx, dy = ((0, 0), (4, 22))[v]
     with s.part("head"):
         s.curve([(70 + dx, 12 + dy), (65 + dx, 7 + dy), (68 + dx, 1 + dy)], 5, Ink.GOLD)
@@ -238,32 +238,32 @@ def eagle(s: Sprite, v: int) -> None:
     """0 soaring, both wings spread; 1 wings raised."""
     lift = 0 if v == 0 else 14
     with s.part("tail"):
-        s.poly([(44, 46), (56, 46), (62, 65), (50, 60), (38, 65)], Ink.WHITE)
+        s.poly([(43, 48), (57, 48), (63, 66), (50, 62), (37, 66)], Ink.WHITE)
     for side in (-1, 1):
         with s.part("wing"):
             wing = [
                 (6, 24),
-                (22, 12 - lift * 0.3),
-                (38, 13 - lift * 0.6),
-                (50, 22 - lift),
+                (20, 12 - lift * 0.3),
+                (38, 11 - lift * 0.6),
+                (50, 20 - lift),
                 (46, 29 - lift),
-                (47, 34 - lift),
-                (40, 35 - lift * 0.8),
-                (39, 41 - lift * 0.6),
-                (31, 40 - lift * 0.5),
-                (27, 46 - lift * 0.3),
-                (18, 44),
-                (6, 46),
+                (49, 37 - lift),
+                (41, 38 - lift * 0.8),
+                (43, 47 - lift * 0.6),
+                (33, 45 - lift * 0.5),
+                (32, 53 - lift * 0.3),
+                (20, 49),
+                (6, 52),
             ]
             s.poly([(50 + side * x, y) for x, y in wing])
-            for x, y in ((38, 34 - lift * 0.8), (28, 38 - lift * 0.4), (18, 42)):
+            for x, y in ((39, 37 - lift * 0.8), (31, 44 - lift * 0.4), (19, 47)):
                 s.thin([(50 + side * x, y), (50 + side * (x - 8), 22 - lift * 0.3)])
     s.blob([(50, 16), (60, 24), (60, 42), (50, 54), (40, 42), (40, 24)])
     with s.part("head"):
-        s.oval(51, 12, 11, 11, Ink.WHITE)
-        s.blob([(58, 9), (67, 9), (72, 15), (69, 20), (64, 15), (58, 17)], Ink.GOLD)
-        s.dot(55, 9, 2.8)
-        s.thin([(51, 5), (59, 7)], Ink.BLACK, 2)
+        s.oval(51, 13, 13, 12, Ink.WHITE)
+        s.blob([(59, 9), (69, 9), (75, 16), (71, 23), (66, 17), (59, 19)], Ink.GOLD)
+        s.dot(56, 10, 3.2)
+        s.thin([(51, 5), (60, 8)], Ink.BLACK, 2)
     with s.part("claws"):
         for x in (43, 57):
             s.thin([(x, 50), (x, 57)], Ink.GOLD, 5)
@@ -326,7 +326,7 @@ def monkey(s: Sprite, v: int) -> None:
         s.oval(*((64, 84) if v == 0 else (80, 26)), 6, ink=Ink.TAN)
         s.oval(14, 84, 6, ink=Ink.TAN)
     s.blob([(24, 60), (40, 50), (56, 60), (58, 82), (40, 92), (22, 82)])
-    s.oval(40, 75, 10, 11, Ink.TAN, line=False)
+    s.oval(40, 75, 8, 9, Ink.TAN, line=False)
     with s.part("legs"):
         s.curve([(26, 84), (16, 92), (24, 96)], 8)
         s.curve([(54, 84), (64, 92), (56, 96)], 8)

@@ -44,25 +44,25 @@ def person(s: Sprite, v: int) -> None:
     knees, ankles = ((26, 78), (42, 78)), ((25, 92), (43, 92))
     with s.part("legs"):
         for knee, ankle, hip in zip(knees, ankles, ((28, 64), (40, 64)), strict=True):
-            s.stroke([hip, knee, ankle], 12, Ink.SKIN if dress else Ink.SHADE)
+            s.stroke([hip, knee, ankle], 14, Ink.SKIN if dress else Ink.SHADE)
         for (x, y), side in zip(ankles, (-1, 1), strict=True):
-            s.oval(x + side * 3, y + 4, 8, 4, Ink.BLACK)
+            s.oval(x + side * 2, y + 4.5, 8, 3.5, Ink.BLACK)
     with s.part("arms"):
         for shoulder, elbow, wrist in (((21, 38), re, rw), ((47, 38), le, lw)):
-            s.stroke([shoulder, elbow, wrist], 9)
+            s.stroke([shoulder, elbow, wrist], 11)
             s.oval(wrist[0], wrist[1], 5, ink=Ink.SKIN)
     with s.part("torso"):
         if dress:
             s.blob([(21, 34), (34, 31), (47, 34), (48, 52), (60, 80), (34, 84), (8, 80), (20, 52)])
             s.poly([(21, 52), (47, 52), (48, 56), (20, 56)], Ink.WHITE, line=False)
         else:
-            s.blob([(19, 36), (34, 31), (49, 36), (49, 56), (47, 67), (34, 68), (21, 67), (19, 56)])
-            s.thin([(21, 62), (47, 62)], Ink.DARK, 3)
+            s.blob([(17, 36), (34, 31), (51, 36), (51, 56), (49, 69), (34, 70), (19, 69), (17, 56)])
+            s.thin([(19, 64), (49, 64)], Ink.DARK, 2)
     with s.part("head"):
         if dress:
             s.blob([(34, 0), (50, 8), (52, 24), (50, 36), (18, 36), (16, 24), (18, 8)], Ink.BROWN)
-        s.oval(34, 18, 15, 16, Ink.SKIN)
-        s.blob([(18, 18), (20, 6), (34, 0), (48, 6), (50, 18), (42, 10), (30, 9)], Ink.BROWN, line=False)
+        s.oval(34, 19, 13.5, 14.5, Ink.SKIN)
+        s.blob([(20, 19), (21, 8), (34, 2), (47, 8), (48, 19), (42, 11), (30, 10)], Ink.BROWN, line=False)
         s.dot(28, 18, 2.4)
         s.dot(40, 18, 2.4)
         s.curve([(28, 25), (34, 28), (40, 25)], 1.8, Ink.RED, line=False)

@@ -139,8 +139,8 @@ def tvmonitor(s: Sprite, v: int) -> None:
         with s.part("frame"):
             s.rect(2, 2, 94, 64, r=5)
         with s.part("screen"):
-            s.rect(13, 12, 83, 53, Ink.SCREEN)
-            s.poly([(30, 13), (42, 13), (28, 52), (16, 52)], Ink.WHITE, line=False)
+            s.rect(17, 15, 79, 50, Ink.SCREEN)
+            s.poly([(34, 16), (45, 16), (31, 49), (20, 49)], Ink.WHITE, line=False)
         return
     with s.part("aerial"):
         s.stroke([(46, 24), (26, 3)], 3, Ink.DARK, line=False)
@@ -150,12 +150,12 @@ def tvmonitor(s: Sprite, v: int) -> None:
     with s.part("frame"):
         s.rect(2, 22, 90, 82, r=9)
     with s.part("screen"):
-        s.rect(11, 31, 63, 73, Ink.SCREEN, r=9)
-        s.poly([(26, 33), (36, 33), (26, 71), (16, 71)], Ink.WHITE, line=False)
+        s.rect(13, 34, 58, 70, Ink.SCREEN, r=8)
+        s.poly([(27, 36), (36, 36), (27, 68), (18, 68)], Ink.WHITE, line=False)
     for y in (38, 53):
-        s.oval(77, y, 6, ink=Ink.GOLD)
+        s.oval(75, y, 5, ink=Ink.GOLD)
     for y in (64, 70):
-        s.thin([(70, y), (84, y)])
+        s.thin([(69, y), (81, y)])
 
 
 @toy("basketball", (100, 100), (100, 100))
@@ -255,27 +255,27 @@ def house(s: Sprite, v: int) -> None:
     if v == 0:
         with s.part("chimney"):
             s.rect(64, 8, 76, 36)
-        s.rect(10, 42, 82, 98)
+        s.rect(9, 40, 83, 98)
         with s.part("roof"):
-            s.poly([(46, 2), (91, 44), (1, 44)], Ink.DEEP)
+            s.poly([(46, 2), (91, 42), (1, 42)], Ink.DEEP)
         with s.part("door"):
-            s.rect(38, 66, 56, 98, Ink.BROWN)
+            s.rect(39, 70, 54, 98, Ink.BROWN)
             s.dot(52, 83, 1.8, Ink.GOLD)
         with s.part("windows"):
             for x in (17, 61):
-                _window(s, x, 56, 15)
+                _window(s, x, 56, 13)
         return
     with s.part("chimney"):
         s.rect(20, 4, 32, 30)
-    s.rect(6, 36, 94, 88)
+    s.rect(6, 32, 94, 88)
     with s.part("roof"):
-        s.poly([(18, 12), (82, 12), (99, 40), (1, 40)], Ink.DEEP)
+        s.poly([(18, 12), (82, 12), (99, 36), (1, 36)], Ink.DEEP)
     with s.part("door"):
-        s.rect(62, 56, 79, 88, Ink.BROWN)
+        s.rect(64, 60, 78, 88, Ink.BROWN)
         s.dot(66, 73, 1.8, Ink.GOLD)
     with s.part("windows"):
         for x in (13, 36):
-            _window(s, x, 54, 17)
+            _window(s, x, 54, 14)
 
 
 def _window(s: Sprite, x: float, y: float, side: float) -> None:
@@ -347,23 +347,23 @@ def cake(s: Sprite, v: int) -> None:
         for x in (28, 48, 68) if v == 0 else (46,):
             s.rect(x - 3, 14, x + 3, 32, Ink.WHITE)
             s.blob([(x, 1), (x + 4, 9), (x, 14), (x - 4, 9)], Ink.ORANGE, line=False)
-    s.oval(48 - 2 * v, 85 + 7 * v, 46, 6, Ink.GREY)
+    s.oval(48 - 2 * v, 86 + 7 * v, 45, 5, Ink.GREY)
     tiers = ((10, 30, 86, 84),) if v == 0 else ((8, 58, 84, 92), (22, 28, 70, 60))
     for x0, y0, x1, y1 in tiers:
         with s.part("tier"):
             s.rect(x0, y0, x1, y1, r=4)
             count = 5 if x1 - x0 > 60 else 4
             step = (x1 - x0) / count
-            drip = [(x0, y0 + 5), (x1, y0 + 5), (x1, y0 + 10)]
+            drip = [(x0, y0 + 5), (x1, y0 + 5), (x1, y0 + 8)]
             for k in range(count):
                 x = x1 - k * step
                 drip += [
-                    (x - step * 0.25, y0 + 17),
-                    (x - step * 0.5, y0 + 18),
-                    (x - step * 0.75, y0 + 10),
-                    (x - step, y0 + 10),
+                    (x - step * 0.25, y0 + 14),
+                    (x - step * 0.5, y0 + 15),
+                    (x - step * 0.75, y0 + 8),
+                    (x - step, y0 + 8),
                 ]
-            s.poly(drip, Ink.WHITE, line=False)
+            s.poly(drip, Ink.WHITE)
             s.rect(x0, y0, x1, y0 + 7, Ink.WHITE, r=3.4, line=False)
             s.rect(x0, y1 - 9, x1, y1 - 5, Ink.SHADE, line=False)
 

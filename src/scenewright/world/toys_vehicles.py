@@ -11,7 +11,7 @@ from scenewright.world.toys import toy
 def _wheel(s: Sprite, x: float, y: float, r: float) -> None:
     with s.part("wheel"):
         s.oval(x, y, r, ink=Ink.BLACK)
-        s.dot(x, y, r * 0.48, Ink.GREY)
+        s.dot(x, y, r * 0.55, Ink.BODY)
 
 
 @toy("car", (100, 54), (96, 60))
@@ -22,25 +22,25 @@ def car(s: Sprite, v: int) -> None:
             s.poly([(18, 26), (33, 4), (66, 4), (84, 26)])
         s.blob([(3, 28), (20, 22), (50, 21), (84, 22), (97, 29), (98, 42), (80, 45), (20, 45), (3, 43)])
         with s.part("windows"):
-            s.poly([(27, 24), (37, 9), (48, 9), (48, 24)], Ink.GLASS)
-            s.poly([(53, 24), (53, 9), (64, 9), (75, 24)], Ink.GLASS)
+            s.poly([(30, 22), (38, 10), (48, 10), (48, 22)], Ink.GLASS)
+            s.poly([(53, 22), (53, 10), (63, 10), (72, 22)], Ink.GLASS)
         s.thin([(50.5, 26), (50.5, 43)])
         s.rect(1, 29, 7, 35, Ink.RED, line=False)
         s.oval(93, 31, 4, 4, Ink.GOLD)
-        _wheel(s, 24, 43, 10)
-        _wheel(s, 77, 43, 10)
+        _wheel(s, 24, 43, 9.5)
+        _wheel(s, 77, 43, 9.5)
         return
     with s.part("roof"):
         s.blob(
             [(3, 42), (12, 22), (28, 6), (50, 2), (68, 10), (78, 24), (92, 30), (95, 44), (60, 50), (20, 50)]
         )
     with s.part("windows"):
-        s.blob([(22, 25), (30, 13), (42, 10), (43, 26), (30, 27)], Ink.GLASS)
-        s.blob([(48, 10), (60, 13), (69, 25), (58, 27), (48, 26)], Ink.GLASS)
+        s.blob([(25, 23), (32, 14), (42, 12), (42, 24), (32, 25)], Ink.GLASS)
+        s.blob([(49, 12), (58, 14), (66, 23), (58, 25), (49, 24)], Ink.GLASS)
     s.oval(90, 35, 4.5, 4.5, Ink.GOLD)
     s.thin([(45.5, 28), (45.5, 46)])
-    _wheel(s, 24, 48, 11)
-    _wheel(s, 74, 48, 11)
+    _wheel(s, 24, 49, 10)
+    _wheel(s, 74, 49, 10)
 
 
 @toy("bus", (100, 58), (92, 78))
@@ -55,7 +55,7 @@ def bus(s: Sprite, v: int) -> None:
             count = 4 if y > 30 or v == 0 else 5
             step = (wide - (26 if count == 4 else 10)) / count
             for k in range(count):
-                s.rect(8 + k * step, y, 4 + (k + 1) * step, y + 14, Ink.GLASS, r=1.5, line=False)
+                s.rect(8 + k * step, y, 4 + (k + 1) * step, y + 12, Ink.GLASS, r=1.5, line=False)
     top = rows[-1]
     with s.part("door"):
         s.rect(wide - 17, top, wide - 5, high - 9, Ink.GLASS, r=1)
@@ -77,7 +77,7 @@ def truck(s: Sprite, v: int) -> None:
             s.thin([(x, 6), (x, 40)])
     else:
         with s.part("cargo"):
-            s.blob([(12, 16), (24, 6), (38, 8), (52, 5), (60, 16)], Ink.BROWN)
+            s.blob([(14, 16), (24, 9), (38, 10), (52, 8), (60, 16)], Ink.BROWN)
             s.poly([(1, 13), (66, 13), (61, 43), (12, 43)])
         for x in (22, 36, 50):
             s.thin([(x, 16), (x, 41)])
@@ -94,22 +94,22 @@ def train(s: Sprite, v: int) -> None:
     """0 steam engine, 1 railcar with a round nose."""
     if v == 0:
         with s.part("chimney"):
-            s.poly([(74, 26), (71, 4), (87, 4), (84, 26)], Ink.DARK)
+            s.poly([(74, 26), (71, 4), (87, 4), (84, 26)], Ink.SHADE)
         s.oval(52, 23, 6, 6, Ink.GOLD)
         with s.part("boiler"):
             s.rect(36, 22, 92, 48, r=8)
         with s.part("cab"):
             s.rect(6, 8, 40, 50)
             s.rect(1, 2, 45, 10, Ink.DEEP, r=2)
-            s.rect(13, 16, 32, 30, Ink.GLASS)
+            s.rect(15, 16, 31, 28, Ink.GLASS)
         s.thin([(56, 23), (56, 47)], Ink.GOLD, 2.5)
         s.thin([(74, 23), (74, 47)], Ink.GOLD, 2.5)
-        s.poly([(88, 50), (99, 60), (80, 60)], Ink.DARK)
+        s.poly([(88, 48), (99, 62), (82, 62)], Ink.SHADE)
         s.rect(4, 47, 92, 53, Ink.SHADE)
         for x, r in ((17, 10.5), (41, 10.5), (62, 7), (78, 7)):
             with s.part("wheel"):
-                s.oval(x, 64 - r, r, ink=Ink.RED)
-                s.dot(x, 64 - r, r * 0.4, Ink.BLACK)
+                s.oval(x, 64 - r, r, ink=Ink.DARK)
+                s.dot(x, 64 - r, r * 0.62, Ink.BODY)
         return
     with s.part("cab"):
         s.blob([(2, 8), (30, 5), (60, 5), (78, 8), (92, 20), (98, 34), (96, 42), (50, 43), (2, 43)])
@@ -188,21 +188,21 @@ def bicycle(s: Sprite, v: int) -> None:
     for x in (22, 78):
         with s.part("wheel"):
             s.oval(x, 42, 21)
-            s.oval(x, 42, 13.5, ink=Ink.NONE)
+            s.oval(x, 42, 12, ink=Ink.NONE)
             for k in range(3):
                 dx, dy = 14 * math.cos(k * math.pi / 3 + 0.4), 14 * math.sin(k * math.pi / 3 + 0.4)
                 s.thin([(x - dx, 42 - dy), (x + dx, 42 + dy)], Ink.GREY, 1.2)
             s.dot(x, 42, 3, Ink.DARK)
     with s.part("frame"):
         if v == 0:
-            s.stroke([(22, 42), (47, 43), (70, 17), (38, 17), (22, 42)], 5)
-            s.stroke([(36, 11), (47, 43)], 5)
-            s.stroke([(68, 9), (78, 42)], 5)
+            s.stroke([(22, 42), (47, 43), (70, 17), (38, 17), (22, 42)], 6.5)
+            s.stroke([(36, 11), (47, 43)], 6)
+            s.stroke([(68, 9), (78, 42)], 6)
         else:
-            s.stroke([(22, 42), (47, 43), (72, 22)], 6)
-            s.stroke([(34, 14), (47, 43)], 5)
-            s.stroke([(68, 8), (78, 42)], 5)
-            s.poly([(77, 8), (97, 8), (93, 24), (80, 24)], Ink.BROWN)
+            s.stroke([(22, 42), (47, 43), (72, 22)], 8)
+            s.stroke([(34, 14), (47, 43)], 6.5)
+            s.stroke([(68, 8), (78, 42)], 6.5)
+            s.poly([(78, 9), (96, 9), (92, 21), (81, 21)], Ink.BROWN)
     with s.part("saddle"):
         s.stroke([(28, 10), (43, 10)], 6, Ink.BLACK)
     with s.part("handlebar"):
@@ -218,7 +218,7 @@ def motorbike(s: Sprite, v: int) -> None:
         for x in (22, 82):
             with s.part("wheel"):
                 s.oval(x, 53, 12, ink=Ink.BLACK)
-                s.dot(x, 53, 5, Ink.GREY)
+                s.dot(x, 53, 7, Ink.BODY)
         s.blob(
             [
                 (4, 46),
@@ -236,7 +236,7 @@ def motorbike(s: Sprite, v: int) -> None:
             ]
         )
         with s.part("saddle"):
-            s.rect(8, 18, 50, 26, Ink.BLACK, r=4)
+            s.rect(10, 19, 48, 26, Ink.BLACK, r=3.4)
         with s.part("handlebar"):
             s.stroke([(76, 20), (72, 6), (62, 5)], 4, Ink.DARK)
         s.oval(81, 16, 6, ink=Ink.GOLD)
@@ -244,11 +244,11 @@ def motorbike(s: Sprite, v: int) -> None:
     for x in (20, 80):
         with s.part("wheel"):
             s.oval(x, 44, 18.5, ink=Ink.BLACK)
-            s.oval(x, 44, 12)
-            s.dot(x, 44, 4, Ink.GREY)
+            s.oval(x, 44, 14.5, line=False)
+            s.dot(x, 44, 3.5, Ink.GREY)
     s.stroke([(80, 44), (68, 14)], 4.5, Ink.GREY)
-    s.rect(38, 34, 60, 52, Ink.GREY, r=4)
-    s.stroke([(10, 53), (46, 53)], 5, Ink.GREY)
+    s.rect(40, 36, 58, 50, Ink.GREY, r=4)
+    s.stroke([(14, 54), (44, 54)], 3.5, Ink.GREY)
     with s.part("tank"):
         s.blob(
             [
@@ -257,15 +257,15 @@ def motorbike(s: Sprite, v: int) -> None:
                 (38, 22),
                 (48, 14),
                 (64, 13),
-                (74, 22),
-                (66, 36),
-                (48, 38),
-                (30, 38),
-                (16, 32),
+                (77, 22),
+                (69, 38),
+                (50, 44),
+                (30, 43),
+                (14, 35),
             ]
         )
     with s.part("saddle"):
-        s.blob([(10, 20), (24, 14), (42, 20), (36, 26), (18, 25)], Ink.BLACK)
+        s.blob([(10, 20), (24, 14), (41, 19), (34, 23), (18, 22)], Ink.BLACK)
     with s.part("handlebar"):
         s.stroke([(58, 5), (70, 10)], 4, Ink.DARK)
     s.oval(77, 18, 6, ink=Ink.GOLD)
