@@ -159,6 +159,15 @@ def test_singlestep_solvers_start_a_step_where_their_order_is_one():
     assert noise.starts == tuple(order == 1 for order in orders) and 2 in orders
 
 
+def test_zero_terminal_signal_works_with_v_prediction():
+    """Lin et al. 2024: at the last training timestep no signal is left, so a is 0 there."""
+    config = {"clip_sample": False, "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    noise, z0 = Noise(build("DDIMScheduler", "v_prediction", **config), 8), latents(5)
+    assert float(noise.levels(noise.timesteps[:1])[0]) == 0
+    end = sample(oracle(noise, z0), noise, latents(7), random_conditioning(2, 0))
+    assert torch.allclose(end, z0, atol=0.1)
+
+
 def test_levels_of_many_timesteps_at_once_serve_training():
     noise = Noise(build("DDIMScheduler", "v_prediction"), 1)
     t = torch.tensor([0, 500, 999])

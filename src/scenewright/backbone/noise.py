@@ -167,13 +167,13 @@ class Noise:
             self._scheduler.last_sample = None
 
     def levels(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """The levels (a, s), float32 on the CPU, in the shape of `t` (any timesteps, listed or not)."""
-        t = t.detach().cpu()
+        """The levels (a, s) of any timesteps, listed or not: float32, shape and device of `t`."""
+        t = t.detach()
         if self.family == "flow":
             sigma = self._listed_or(t, t.float() / self.train_timesteps)
             return 1 - sigma, sigma
         if not hasattr(self._scheduler, "sigmas"):
-            alpha_bar = self._scheduler.alphas_cumprod[t.long().clamp_min(0)].float().cpu()
+            alpha_bar = self._scheduler.alphas_cumprod.to(t.device)[t.long().clamp_min(0)].float()
             return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
         sigma = self._listed_or(t, self._trained_sigma(t))
         if self.family == "exploding":
@@ -192,17 +192,18 @@ class Noise:
         """The scheduler's own sigma where it lists `t` (spacings move sigmas), else `otherwise`."""
         if hasattr(self._scheduler, "sigmas_interpol"):
             return otherwise
-        match = t.double().reshape(-1, 1) == self.timesteps.double().cpu().reshape(1, -1)
-        listed = self._scheduler.sigmas.float().cpu()[match.int().argmax(1)]
+        match = t.float().reshape(-1, 1) == self.timesteps.float().to(t.device).reshape(1, -1)
+        listed = self._scheduler.sigmas.float().to(t.device)[match.int().argmax(1)]
         return torch.where(match.any(1), listed, otherwise.reshape(-1)).reshape(t.shape)
 
     def _trained_sigma(self, t: Tensor) -> Tensor:
+        """Sigma of the training schedule at any real t, linear in its logarithm between whole timesteps."""
         alpha_bar = self._scheduler.alphas_cumprod.double().cpu()
-        log_sigma = (((1 - alpha_bar) / alpha_bar) ** 0.5).log()
-        t = t.double().clamp(0, len(alpha_bar) - 1)
+        log_sigma = (((1 - alpha_bar) / alpha_bar) ** 0.5).log().float().to(t.device)
+        t = t.float().clamp(0, len(alpha_bar) - 1)
         low = t.floor().long()
         high = (low + 1).clamp_max(len(alpha_bar) - 1)
-        return torch.lerp(log_sigma[low], log_sigma[high], t - low).exp().float()
+        return torch.lerp(log_sigma[low], log_sigma[high], t - low).exp()
 
 
 def _prediction(scheduler: Any) -> str:

@@ -55,4 +55,7 @@ def make_scheduler(name: str, like: Any) -> Any:
     try:
         return kind.from_config({key: value for key, value in config.items() if key in expected})
     except ImportError as error:
-        raise ModelError(f"the scheduler {name} needs a library that is not installed: {error}") from error
+        raise ModelError(
+            f"the scheduler {name} needs a library that is not installed: {' '.join(str(error).split())}",
+            "install scipy, or choose another scheduler",
+        ) from error

@@ -19,11 +19,12 @@ STABLE_DIFFUSION_BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedu
 
 def tiny_unet(seed: int = 0, context: int = 16) -> Any:
     """A random diffusers UNet, 8x8 latents of 4 channels, four transformer blocks, in evaluation mode."""
-    from diffusers import UNet2DConditionModel
+    import diffusers
 
+    kind: Any = diffusers.UNet2DConditionModel
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        unet = UNet2DConditionModel(
+        unet = kind(
             sample_size=8,
             block_out_channels=(16, 32),
             layers_per_block=1,
@@ -45,7 +46,7 @@ class MeanFuser(nn.Module):
 
     def forward(self, x_RND: Tensor, objs: Grounding) -> Tensor:
         """x plus gate times the projected mean token."""
-        residual_R1D = self.linear(objs.tokens_RMD.to(x_RND).mean(1, keepdim=True))
+        residual_R1D: Tensor = self.linear(objs.tokens_RMD.to(x_RND).mean(1, keepdim=True))
         return x_RND + objs.gate_R.to(x_RND).view(-1, 1, 1) * residual_R1D
 
 
