@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from scenewright.backbone.call import Conditioning
+from scenewright.backbone.call import Call, Conditioning
 from scenewright.backbone.guidance import guided
 from scenewright.backbone.loop import sample
 from scenewright.backbone.network import network
 from scenewright.backbone.noise import Noise
 from scenewright.backbone.text import embed
-from scenewright.condition.gligen import Gligen, GligenConfig, inputs_from_scenes
+from scenewright.condition.gligen import Gligen, GligenConfig, GligenInputs, inputs_from_scenes
 from scenewright.convert.gligen import (
     Numbers,
     export_gated,
@@ -255,3 +255,36 @@ def test_other_diffusers_variant_is_refused_by_name(tmp_path: Path):
     unet.save_pretrained(tmp_path / "unet")
     with pytest.raises(ModelError, match="text and image box"):
         read_gated(tmp_path, SLOTS)
+
+
+def test_deep_blocks_with_attention_everywhere_convert_both_ways():
+    from diffusers import UNet2DConditionModel
+
+    torch.manual_seed(0)
+    gated = UNet2DConditionModel(
+        sample_size=(8, 12), block_out_channels=(64, 128), layers_per_block=2, cross_attention_dim=48,
+        down_block_types=("CrossAttnDownBlock2D",) * 2, up_block_types=("CrossAttnUpBlock2D",) * 2,
+        attention_head_dim=2, transformer_layers_per_block=2, attention_type="gated",
+    ).requires_grad_(False).eval()  # fmt: skip
+    for name, value in gated.named_parameters():
+        if "alpha" in name or "null" in name:
+            value.fill_(0.6)
+    first = from_gated(gated, 30)
+    one = from_original(
+        original_state(first.unet, first.adapter), Numbers(heads=(2,), slots=30, sample_size=8)
+    )
+    assert same(one.unet.state_dict(), first.unet.state_dict())
+    assert same(one.adapter.state_dict(), first.adapter.state_dict())
+    assert one.unet.config.transformer_layers_per_block == 2 and len(one.adapter.fusers) == 22
+    rng = torch.Generator().manual_seed(1)
+    z, text = torch.randn(2, 4, 8, 12, generator=rng), torch.randn(2, 5, 48, generator=rng)
+    inputs = GligenInputs(
+        torch.rand(2, 30, 4, generator=rng),
+        (torch.rand(2, 30, generator=rng) > 0.5).float(),
+        torch.randn(2, 30, 48, generator=rng),
+    )
+    gligen = {"boxes": inputs.boxes_BN4, "masks": inputs.masks_BN, "positive_embeddings": inputs.features_BND}
+    expected = gated(z, torch.tensor([3, 741]), text, cross_attention_kwargs={"gligen": gligen}).sample
+    with one.adapter.attach(one.unet):
+        call = Call.plain(torch.tensor([3, 741]), Conditioning(text, one.adapter.grounding(inputs)))
+        assert torch.allclose(network(one.unet)(z, call), expected, atol=5e-5)
