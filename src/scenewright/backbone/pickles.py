@@ -36,7 +36,10 @@ STORAGES = {
 HARMLESS = ("pytorch_lightning", "lightning", "lightning_fabric", "omegaconf", "numpy", "typing", "torch")
 """Libraries whose objects are replaced by inert marks."""
 
-PLAIN = ("dict", "list", "tuple", "set", "int", "float", "str", "bool", "bytes", "object", "complex")
+PLAIN = (
+    *("dict", "list", "tuple", "set", "frozenset", "int", "float", "str", "bool", "bytes", "object", "complex"),
+    *("long", "unicode", "slice", "range", "xrange"),
+)
 """Built-in types that a file may mention."""
 
 
@@ -110,7 +113,11 @@ class _Reader(pickle.Unpickler):
             return tuple
         if module in ("builtins", "__builtin__") and name in PLAIN:
             return Inert
-        if (module, name) in (("collections", "defaultdict"), ("copyreg", "_reconstructor")):
+        if (module, name) in (
+            ("collections", "defaultdict"),
+            ("copyreg", "_reconstructor"),
+            ("copy_reg", "_reconstructor"),
+        ):
             return Inert
         if module.split(".")[0] in HARMLESS:
             return Inert
