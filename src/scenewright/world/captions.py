@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from scenewright.world.classes import BY_NAME, SETTINGS
+from scenewright.world.classes import BY_NAME, EMPTY, SETTINGS
 
 MAX_WORDS: Final = 40
 
@@ -97,10 +97,12 @@ def write(
 ) -> tuple[str, tuple[Relation, ...]]:
     """A caption of at most `MAX_WORDS` words, and the relations it states."""
     opening = _opening(rng, style)
+    if not toys:
+        return opening + EMPTY[setting], ()
     place = SETTINGS[setting][int(rng.integers(len(SETTINGS[setting])))] if rng.random() < 0.8 else ""
     ending = _ENDINGS[int(rng.integers(len(_ENDINGS)))] if rng.random() < 0.06 else ""
     keep = [(rng.random() >= 0.1, rng.random() >= 0.15) for _ in toys]
-    placed = rng.random() < 0.5
+    placed = rng.random() < (0.5 if len(toys) == 1 else 0.65)
     related = bool(len(toys) >= 2 and (rng.random() < (0.75 if pairing else 0.4)))
     choice = rng.random()
     for leave_out in range(4):
@@ -116,7 +118,7 @@ def write(
             text += f", {ending}"
         if len(text.split()) <= MAX_WORDS:
             break
-    return text or place, relations
+    return text, relations
 
 
 def _opening(rng: np.random.Generator, style: str) -> str:
@@ -129,8 +131,6 @@ def _opening(rng: np.random.Generator, style: str) -> str:
 
 
 def _join(body: str, place: str) -> str:
-    if not body:
-        return f"nothing {place}".strip()
     if place.endswith("sky") and "sky" in body:
         return body
     comma = "," if body.endswith(("left", "right", "top", "bottom", "middle", "sky")) else ""

@@ -94,6 +94,21 @@ SETTINGS: Final[dict[str, tuple[str, ...]]] = {
 }
 """Setting name -> how captions say it."""
 
+INDOORS: Final = ("kitchen", "room")
+"""Settings without a sky."""
+
+EMPTY: Final[dict[str, str]] = {
+    "grass": "a green field",
+    "beach": "a beach",
+    "sea": "the sea",
+    "snow": "a snowy field",
+    "kitchen": "a kitchen",
+    "room": "a room",
+    "road": "a street",
+    "sky": "the sky",
+}
+"""Setting name -> how captions call a picture without toys."""
+
 _STUFF_SYNONYMS: Final[dict[str, tuple[str, ...]]] = {
     "sea": ("water", "river"),
     "sand": ("beach",),

@@ -146,6 +146,8 @@ class Sprite:
         """Polyline `width` units thick with round ends."""
         xy = self._map(points)
         wide = max(2, round(width * self.unit))
+        for spots in self._open:
+            spots += [(x + side * wide / 2, y + side * wide / 2) for x, y in xy for side in (-1, 1)]
         if line and self.outline:
             self._limb(xy, wide + self.outline, Ink.LINE)
         self._limb(xy, wide, ink)

@@ -16,9 +16,17 @@ from PIL import Image, ImageFilter
 
 from scenewright.errors import InputError, nearest
 from scenewright.scene import Box, Instance, Keypoints, Mask, Part, Point, Scene, Scribble
-from scenewright.world import captions, layout, toys_animals, toys_person, toys_things, toys_vehicles
+from scenewright.world import (
+    captions,
+    layout,
+    toys_animals,
+    toys_home,
+    toys_person,
+    toys_things,
+    toys_vehicles,
+)
 from scenewright.world.canvas import SCALE, Canvas
-from scenewright.world.classes import BY_NAME, SETTINGS, THINGS, semantic_ids
+from scenewright.world.classes import BY_NAME, INDOORS, SETTINGS, THINGS, semantic_ids
 from scenewright.world.drawn import Drawn
 from scenewright.world.layout import Layout, Placed
 from scenewright.world.palette import RGB
@@ -30,11 +38,14 @@ from scenewright.world.toys import TOYS
 CLASSES: Final[tuple[str, ...]] = tuple(thing.name for thing in THINGS)
 """Names of all toys; the first twenty are the classes of PASCAL VOC."""
 
-DRAWINGS: Final = (toys_vehicles, toys_animals, toys_things, toys_person)
+DRAWINGS: Final = (toys_vehicles, toys_animals, toys_home, toys_things, toys_person)
 """The modules that hold the drawings."""
 
 LEAST_VISIBLE: Final = 0.4
 """Smallest visible share of a toy."""
+
+ATTEMPTS: Final = 16
+"""How often a layout that hides too much of a toy is drawn anew before the call gives up."""
 
 _ID: Final = semantic_ids()
 _SKINS: Final[tuple[RGB, ...]] = ((250, 214, 180), (236, 190, 148), (198, 146, 104), (142, 98, 68))
@@ -68,13 +79,18 @@ def draw(
     Raises InputError for values outside these ranges and for unknown names.
     """
     _check(seed, size_px, count, style, classes)
-    for attempt in range(8):
+    for attempt in range(ATTEMPTS):
         rng = np.random.default_rng([seed, attempt])
         canvas, plan, stamped, look = _paint(rng, size_px, count, style, classes)
         numbers = canvas.instances()
         shares = _visible_shares(numbers, stamped)
         if all(share >= LEAST_VISIBLE for share in shares):
             break
+    else:
+        raise InputError(
+            f"no layout of {count[0]} to {count[1]} toys showed all of them (seed {seed})",
+            "ask for fewer toys",
+        )
     return _finish(rng, seed, canvas, numbers, plan, stamped, shares, look)
 
 
@@ -118,9 +134,7 @@ def _stamp(canvas: Canvas, toy: Placed, number: int, style: str, setting: str, u
     if not toy.flying and setting != "sky":
         x0, _, x1, y1 = toy.xyxy
         shadow(canvas, toy.cx * unit, (y1 - 1.0) * unit, (x1 - x0) * 1.12 * unit)
-    canvas.stamp(
-        painted.image, painted.mask, corner, alpha=painted.alpha, instance=number, semantic=_ID[toy.name]
-    )
+    canvas.stamp(painted.image, painted.mask, corner, alpha=painted.alpha, instance=number)
     return _Stamped(corner, sprite, painted.mask.histogram()[255])
 
 
@@ -149,7 +163,8 @@ def _finish(
         mask_HW = numbers == k + 1
         box = _mask_box(mask_HW)
         word = captions.pick_word(rng, toy.name)
-        told.append(captions.Told(toy.name, word, toy.colour, toy.texture, box.xyxy, toy.flying))
+        aloft = toy.flying and setting not in INDOORS
+        told.append(captions.Told(toy.name, word, toy.colour, toy.texture, box.xyxy, aloft))
         inner, ends = _inner_marks(mask_HW, box)
         instances.append(
             Instance(
@@ -178,7 +193,9 @@ def _finish(
         seed=seed,
         extra={"toybox": {"setting": setting, "relations": stated}},
     )
-    return Drawn(canvas.picture(), scene, numbers, canvas.semantics(), "toybox")
+    classes = np.array([0] + [_ID[toy.name] for toy in plan.toys], dtype=np.uint8)
+    semantic = np.where(numbers > 0, classes[numbers], canvas.semantics())
+    return Drawn(canvas.picture(), scene, numbers, semantic, "toybox")
 
 
 def _facts(toy: Placed, share: float) -> dict[str, Any]:
