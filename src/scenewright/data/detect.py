@@ -163,8 +163,8 @@ def _which_corners(document: Any, name: str) -> str:
     as_sides, as_corners = foreign.count_bad(rows, XYWH_PX), foreign.count_bad(rows, XYXY_PX)
     if as_sides == as_corners and rows:
         raise InputError(
-            f"{name}: its boxes could be {XYWH_PX.words} or {XYXY_PX.words}; {as_sides} of {len(rows)} are off "
-            "the canvas or inside out either way",
+            f"{name}: its boxes could be {XYWH_PX.words} or {XYXY_PX.words}; "
+            f"either way {as_sides} of {len(rows)} are off the canvas or inside out",
             f"Name the format: {XYWH_PX.format!r} or {XYXY_PX.format!r}.",
         )
     return XYWH_PX.format if as_sides < as_corners or not rows else XYXY_PX.format

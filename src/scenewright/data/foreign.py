@@ -60,7 +60,11 @@ CONVENTIONS = (XYXY_PX, XYWH_PX, XYXY_1, YXYX_1000)
 
 
 def place_boxes(
-    rows: Sequence[Four | None], sizes_wh: Sequence[SizeWH], convention: Convention, name: str
+    rows: Sequence[Four | None],
+    sizes_wh: Sequence[SizeWH],
+    convention: Convention,
+    name: str,
+    same_keys: Sequence[Convention] = (),
 ) -> list[Box | None]:
     """Boxes on their canvases; None stays None, and so becomes a box of which nothing is left.
 
@@ -68,13 +72,14 @@ def place_boxes(
     sizes_wh   canvas of each row, in pixels
     convention what the numbers mean
     name       how messages call the file
+    same_keys  conventions for which there is a format with the same keys: a refusal names it
 
     Warns `ClippedBoxes` with the count. Raises InputError when more than a quarter are bad.
     """
     given = [(row, size) for row, size in zip(rows, sizes_wh, strict=True) if row is not None]
     bad = count_bad(given, convention)
     if bad * 4 > len(given):
-        raise _misread(given, bad, convention, name)
+        raise _misread(given, bad, convention, name, same_keys)
     placed = [None if row is None else _clip(convention.corners(row, size)) for row, size in
               zip(rows, sizes_wh, strict=True)]  # fmt: skip
     if bad:
@@ -100,7 +105,13 @@ def _clip(corners: Four) -> Box | None:
     return Box(x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
 
-def _misread(given: Sequence[tuple[Four, SizeWH]], bad: int, convention: Convention, name: str) -> InputError:
+def _misread(
+    given: Sequence[tuple[Four, SizeWH]],
+    bad: int,
+    convention: Convention,
+    name: str,
+    same_keys: Sequence[Convention],
+) -> InputError:
     """The refusal, naming the convention under which the fewest boxes are bad, if one fits."""
     others = [
         (count_bad(given, other), k, other) for k, other in enumerate(CONVENTIONS) if other != convention
@@ -108,9 +119,8 @@ def _misread(given: Sequence[tuple[Four, SizeWH]], bad: int, convention: Convent
     fewest, _, likely = min(others)
     hint = "Check the file: its boxes fit no convention that is known here."
     if fewest * 4 <= len(given) and not _all_tiny(given, likely):
-        hint = (
-            f"The boxes are likely {likely.words}: read so, {fewest} of {len(given)} leave it "
-            f"(format {likely.format!r})."
+        hint = f"The boxes are likely {likely.words}: read so, {fewest} of {len(given)} leave it. " + (
+            f"That is the format {likely.format!r}." if likely in same_keys else "Convert them."
         )
     return InputError(
         f"{name}: {bad} of {len(given)} boxes leave the canvas or are inside out, read as {convention.words}",

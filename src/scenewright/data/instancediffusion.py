@@ -44,7 +44,7 @@ def from_json(document: Any, name: str, convention: Convention = XYWH_PX) -> Sce
     annos = foreign.rows_of(foreign.need(document, "annos", name), f"{name}: annos")
     convention = _stated(document, name) or convention
     rows = [_row_box(anno, f"{name}: annos[{k}].bbox") for k, anno in enumerate(annos)]
-    boxes = foreign.place_boxes(rows, [size_wh] * len(rows), convention, name)
+    boxes = foreign.place_boxes(rows, [size_wh] * len(rows), convention, name, tuple(_BOX_KEYS.values()))
     instances = [
         _instance(anno, box, size_wh, f"{name}: annos[{k}]")
         for k, (anno, box) in enumerate(zip(annos, boxes, strict=True))

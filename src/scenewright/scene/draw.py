@@ -118,7 +118,9 @@ def _annotated(picture: Image, scene: Scene, masks: Mapping[str, Mask], size_px:
     stroke = max(2, round(size_px / 260))
     for item in order:
         picture = _tint(picture, item, stroke)
-    lines = _lines(picture.size, order, stroke, fill)
+    if fill:
+        picture = _filled(picture, order, fill)
+    lines = _lines(picture.size, order, stroke)
     picture = Image.alpha_composite(picture.convert("RGBA"), lines).convert("RGB")
     placed = [item for item in order if _anchor(item) is not None]
     listed = len(items) > FEW or len(placed) < len(items)
@@ -160,35 +162,51 @@ def _tint(picture: Image, item: _Item, stroke: int) -> Image:
     """The picture with the item's mask tinted and outlined, dark just outside the colour."""
     from PIL import Image, ImageChops, ImageFilter
 
-    if item.mask is None or item.mask.is_empty:
+    place = None if item.mask is None else item.mask.box()
+    if item.mask is None or place is None:
         return picture
     bits = Image.fromarray(item.mask.array().astype(np.uint8) * 255)
     area = bits.resize(picture.size, Image.Resampling.BILINEAR).point(lambda level: 255 if level > 127 else 0)
+    x0, y0, x1, y1 = (round(side) for side in place.to_xyxy_px(picture.size))
+    margin = 2 * stroke + 8
+    window = max(x0 - margin, 0), max(y0 - margin, 0), x1 + margin, y1 + margin
+    window = (*window[:2], min(window[2], picture.width), min(window[3], picture.height))
+    area, ground = area.crop(window), picture.crop(window)
     wide = area.filter(ImageFilter.MaxFilter(2 * (stroke // 2) + 3))
     inner = area.filter(ImageFilter.MinFilter(2 * (stroke // 2) + 1))
     smooth = ImageFilter.GaussianBlur(0.7)
     halo = ImageChops.subtract(wide, area).filter(smooth).point(lambda level: level * 0.55)
     edge = ImageChops.subtract(area, inner).filter(smooth)
-    solid = Image.new("RGB", picture.size, item.colour)
-    tinted = Image.composite(solid, picture, area.point(lambda level: level * 0.3))
-    tinted = Image.composite(Image.new("RGB", picture.size, INK), tinted, halo)
-    return Image.composite(solid, tinted, edge)
+    solid = Image.new("RGB", ground.size, item.colour)
+    tinted = Image.composite(solid, ground, area.point(lambda level: level * 0.3))
+    tinted = Image.composite(Image.new("RGB", ground.size, INK), tinted, halo)
+    result = picture.copy()
+    result.paste(Image.composite(solid, tinted, edge), window[:2])
+    return result
 
 
-def _lines(size_wh: tuple[int, int], items: Sequence[_Item], stroke: int, fill: int) -> Image:
+def _filled(picture: Image, items: Sequence[_Item], opacity: int) -> Image:
+    """The picture with the insides of boxes (of items without a mask) tinted."""
+    from PIL import ImageDraw
+
+    result = picture.copy()
+    draw = ImageDraw.Draw(result, "RGBA")
+    for item in items:
+        if item.instance.box is not None and item.mask is None:
+            draw.rectangle(item.instance.box.to_xyxy_px(picture.size), fill=(*item.colour, opacity))
+    return result
+
+
+def _lines(size_wh: tuple[int, int], items: Sequence[_Item], stroke: int) -> Image:
     """Boxes, parts, scribbles, keypoints and points as a transparent layer with smooth edges."""
     from PIL import Image
 
-    layer = Image.new("RGBA", size_wh, (0, 0, 0, 0))
+    large = Image.new("RGBA", (size_wh[0] * FINE, size_wh[1] * FINE), (*INK, 0))
+    pen = _Pen(large, stroke * FINE)
     for item in items:
-        large = Image.new("RGBA", (size_wh[0] * FINE, size_wh[1] * FINE), (*INK, 0))
-        pen = _Pen(large, stroke * FINE)
-        if item.instance.box is not None and item.mask is None:
-            pen.fill(item.instance.box.xyxy, (*item.colour, fill))
         for dark in (True, False):
             pen.item(item, dark)
-        layer = Image.alpha_composite(layer, large.resize(size_wh, Image.Resampling.BOX))
-    return layer
+    return large.resize(size_wh, Image.Resampling.BOX)
 
 
 class _Pen:
@@ -216,10 +234,6 @@ class _Pen:
             self._body(instance.keypoints.points, instance.keypoints.skeleton, ink, extra)
         for point in instance.points:
             self._dot(point.xy, ink, self.stroke * 3, extra, dark)
-
-    def fill(self, xyxy: Sequence[float], ink: tuple[int, ...]) -> None:
-        """The inside of a box."""
-        self.draw.rectangle((*self._px(*xyxy[:2]), *self._px(*xyxy[2:])), fill=ink)
 
     def _px(self, x: float, y: float) -> tuple[float, float]:
         return x * self.size_wh[0], y * self.size_wh[1]

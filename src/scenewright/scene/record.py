@@ -183,6 +183,8 @@ class Record:
                 scores=document.get("scores", {}),
                 provenance=document.get("provenance", {}),
             )
+        except SceneError as fault:
+            raise SceneError(f"{name}: {fault.message}", fault.hint) from fault
         except (TypeError, KeyError, AttributeError) as fault:
             raise InputError(f"{name}: the record inside is malformed: {fault}") from fault
 
