@@ -118,8 +118,9 @@ class GatedFuser(nn.Module):
     def forward(self, x_RND: Tensor, objs: Grounding) -> Tensor:
         """Visual tokens [R,N,C] moved towards the grounding; rows whose gate is 0 come back bit-equal."""
         if torch.compiler.is_compiling():
-            fused_RND = self._fuse(x_RND, objs.tokens_RMD, objs.gate_R)
-            return torch.where((objs.gate_R != 0)[:, None, None], fused_RND, x_RND)
+            gate_R = objs.gate_R.to(x_RND.device)
+            fused_RND = self._fuse(x_RND, objs.tokens_RMD, gate_R)
+            return torch.where((gate_R != 0)[:, None, None], fused_RND, x_RND)
         active_R = objs.gate_R != 0
         if bool(active_R.all()):
             return self._fuse(x_RND, objs.tokens_RMD, objs.gate_R)
