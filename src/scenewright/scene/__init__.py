@@ -9,7 +9,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from scenewright.scene.boxes import Box, area, clip, iou_matrix, pixels
-from scenewright.scene.jsonschema import json_schema
 from scenewright.scene.marks import SKELETONS, Keypoints, Point, Scribble, Skeleton
 from scenewright.scene.masks import Mask
 from scenewright.scene.schema import SCHEMA_VERSION, SIZE_STEP, ImageRef, Instance, Part, Scene
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from scenewright.scene.draw import contact_sheet, layout_picture, overlay
     from scenewright.scene.files import atomic_write
     from scenewright.scene.io import read_image, read_png_scene, write_png
+    from scenewright.scene.jsonschema import json_schema
     from scenewright.scene.record import Record
     from scenewright.scene.transform import Transform
     from scenewright.scene.vocabulary import VocabClass, Vocabulary
@@ -30,6 +30,7 @@ _LATER = {
     "Vocabulary": "vocabulary",
     "atomic_write": "files",
     "contact_sheet": "draw",
+    "json_schema": "jsonschema",
     "layout_picture": "draw",
     "overlay": "draw",
     "read_image": "io",

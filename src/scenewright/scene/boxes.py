@@ -136,7 +136,8 @@ class Box:
         """Intersection over union, in [0, 1]."""
         both = self.clipped(other)
         shared = both.area if both else 0.0
-        return shared / (self.area + other.area - shared)
+        union = self.area + other.area - shared
+        return shared / union if union > 0 else 0.0  # areas under 1e-308 are 0
 
     def contains(self, x: float, y: float) -> bool:
         """Whether the point is inside; left and upper edges belong to it, right and lower ones do not."""

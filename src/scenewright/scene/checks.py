@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from scenewright.errors import SceneError
 
@@ -23,8 +23,10 @@ def shown(value: object) -> str:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return f"{value!r}"[:SHOWN]
+    if isinstance(value, int):
+        return str(value) if value.bit_length() < 200 else f"a number of {value.bit_length()} bits"
+    if isinstance(value, float):
+        return repr(float(value))
     if isinstance(value, str):
         return f"the text {value!r}" if len(value) <= SHOWN else f"a text of {len(value)} characters"
     if isinstance(value, (list, tuple)):
@@ -39,11 +41,11 @@ def number(value: object, path: str, low: float, high: float) -> float:
     """A finite real number in [low, high], as float. Booleans are not numbers."""
     if isinstance(value, bool) or not _is_real(value):
         raise SceneError(f"expected a number, got {shown(value)}", path=path)
-    found = float(value)  # type: ignore[arg-type]
+    if not low <= value <= high and value == value:
+        raise SceneError(f"expected a number from {low:g} to {high:g}, got {shown(value)}", path=path)
+    found = float(value)
     if not math.isfinite(found):
         raise SceneError(f"expected a finite number, got {found}", path=path)
-    if not low <= found <= high:
-        raise SceneError(f"expected a number from {low:g} to {high:g}, got {found!r}", path=path)
     return found + 0.0  # turns -0.0 into 0.0, so that equal values print equally
 
 
@@ -51,20 +53,19 @@ def whole(value: object, path: str, low: int, high: int) -> int:
     """A whole number in [low, high], as int. Booleans are refused; 8.0 counts as 8, as in JSON."""
     if isinstance(value, bool) or not _is_real(value):
         raise SceneError(f"expected a whole number, got {shown(value)}", path=path)
-    found = float(value)  # type: ignore[arg-type]
-    if not math.isfinite(found) or found != math.floor(found):
+    if not isinstance(value, int) and not float(value).is_integer():
         raise SceneError(f"expected a whole number, got {shown(value)}", path=path)
-    exact = int(value)  # type: ignore[call-overload]
+    exact = int(value)
     if not low <= exact <= high:
-        raise SceneError(f"expected a whole number from {low} to {high}, got {exact}", path=path)
-    return int(exact)
+        raise SceneError(f"expected a whole number from {low} to {high}, got {shown(exact)}", path=path)
+    return exact
 
 
 def text(value: object, path: str, *, blank: bool = False) -> str:
     """A Unicode text; with `blank=False` it must hold something other than white space."""
     if not isinstance(value, str):
         raise SceneError(f"expected a text, got {shown(value)}", path=path)
-    if any(0xD800 <= ord(letter) <= 0xDFFF for letter in value) if not value.isascii() else False:
+    if not value.isascii() and any(0xD800 <= ord(letter) <= 0xDFFF for letter in value):
         raise SceneError("expected Unicode text, got a lone surrogate", path=path)
     if not blank and not value.strip():
         raise SceneError("expected a text, got an empty one", path=path)
@@ -123,7 +124,7 @@ def under(path: str, error: SceneError) -> SceneError:
     return SceneError(bare, error.hint, joined(path, error.path) if error.path else path)
 
 
-def _is_real(value: object) -> bool:
+def _is_real(value: object) -> TypeGuard[float]:
     """True for Python and numpy integers and floats: anything that converts and is not text or array."""
     return isinstance(value, (int, float)) or (
         hasattr(value, "dtype") and getattr(value, "shape", None) == () and hasattr(value, "__float__")

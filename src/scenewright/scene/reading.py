@@ -29,7 +29,9 @@ def read_scene(path: Path) -> Scene:
     try:
         return scene_from_json(files.read_json(path))
     except SceneError as error:
-        raise SceneError(f"{path}: {error.message}", error.hint) from error
+        named = SceneError(f"{path}: {error.message}", error.hint)
+        named.path = error.path
+        raise named from error
     except InputError as error:
         raise SceneError(error.message, error.hint) from error
 

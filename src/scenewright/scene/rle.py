@@ -18,8 +18,8 @@ from scenewright.errors import SceneError
 Counts = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.bool_]
 
-_LETTERS = 13
-"""Longest number in letters: 13 * 5 bits hold every 64-bit number."""
+LONGEST = 12
+"""Most letters of a number that are read: 60 bits."""
 
 
 def from_array(mask_HW: Bits) -> Counts:
@@ -85,25 +85,29 @@ def to_text(counts: Counts) -> str:
 
 def from_text(text: str) -> Counts:
     """Run lengths of a compressed text. Texts that are not RLE raise `SceneError`."""
-    codes = np.frombuffer(text.encode("ascii", "replace"), dtype=np.uint8).astype(np.int64) - 48
+    codes = np.frombuffer(text.encode("utf-8"), dtype=np.uint8).astype(np.int64) - 48
     if codes.size == 0:
         return np.zeros(0, np.int64)
     if ((codes < 0) | (codes > 63)).any():
-        raise SceneError("expected compressed COCO run lengths, got letters that they do not use")
+        raise _no_runs("letters that they do not use")
     last = (codes & 32) == 0
     if not last[-1]:
-        raise SceneError("expected compressed COCO run lengths, got a text that breaks off inside a number")
+        raise _no_runs("a text that breaks off inside a number")
     ends = np.flatnonzero(last)
     starts = np.concatenate([[0], ends[:-1] + 1])
     lengths = ends - starts + 1
-    if lengths.max() > _LETTERS - 1:
-        raise SceneError("expected compressed COCO run lengths, got a number of more than 60 bits")
+    if lengths.max() > LONGEST:
+        raise _no_runs("a number of more than 60 bits")
     within = np.arange(codes.size) - np.repeat(starts, lengths)
     values = np.add.reduceat((codes & 31) << (5 * within), starts)
     values -= np.where(codes[ends] & 16, np.int64(1) << (5 * lengths), 0)
     values[1::2] = np.cumsum(values[1::2])
     values[2::2] = np.cumsum(values[2::2])
     return values
+
+
+def _no_runs(found: str) -> SceneError:
+    return SceneError(f"expected compressed COCO run lengths, got {found}", path="counts")
 
 
 def shared_px(a: Counts, b: Counts) -> int:

@@ -92,12 +92,12 @@ def _check_number(value: float, schema: Json, path: str) -> None:
     low, high = schema.get("minimum", value), schema.get("maximum", value)
     if not low <= value <= high:
         hint = "places are fractions of the canvas, from 0 to 1" if (low, high) == (0, 1) else ""
-        raise SceneError(f"expected {_expected(schema)}, got {value!r}", hint, path)
+        raise SceneError(f"expected {_expected(schema)}, got {shown(value)}", hint, path)
     step = schema.get("multipleOf")
     if step and value % step:
         up = (int(value) // step + 1) * step
         raise SceneError(
-            f"expected a multiple of {step}, got {value!r}", f"use {up - step or up} or {up}", path
+            f"expected a multiple of {step}, got {shown(value)}", f"use {up - step or up} or {up}", path
         )
 
 
