@@ -154,8 +154,14 @@ def _placed(rows: Sequence[dict[str, Any]], images: Mapping[Any, dict[str, Any]]
         if not isinstance(key, (int, str)) or key not in images:
             raise InputError(f"{where}: there is no picture with the id {key!r} in `images`")
         found.append((row, foreign.size_of(images[key], where), where))
-        boxes.append(foreign.four(row["bbox"], f"{where}.bbox") if row.get("bbox") else None)
+        boxes.append(_row_box(row.get("bbox"), f"{where}.bbox"))
     return found, foreign.place_boxes(boxes, [size_wh for _, size_wh, _ in found], XYWH_PX, name)
+
+
+def _row_box(value: Any, where: str) -> foreign.Four | None:
+    """Four numbers; None for an absent box and for all zeros, which is how "no box" is written."""
+    row = foreign.four(value, where) if value else None
+    return row if row and any(row) else None
 
 
 def _instance(
