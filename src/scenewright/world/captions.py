@@ -13,6 +13,7 @@ import numpy as np
 from scenewright.world.classes import BY_NAME, EMPTY, SETTINGS
 
 MAX_WORDS: Final = 40
+"""Longest caption: it fits into 48 tokens of a small tokenizer."""
 
 _OPENINGS: Final = (("", 0.4), ("a photograph of ", 0.25), ("a picture of ", 0.14), ("a drawing of ", 0.07))
 _ENDINGS: Final = (

@@ -1,7 +1,8 @@
 """The toybox: toys in eight settings, with a caption and exact ground truth.
 
 `draw(seed)` is a pure function of its arguments. What the scene says is measured on the drawn picture: masks
-and boxes are of what is visible, captions state only what is true.
+and boxes are of what is visible, captions state only what is true. Part boxes are those of the drawn shapes,
+cut to the visible box of their toy; parts of which less than 40 % of width or height remain are left out.
 """
 
 from __future__ import annotations
