@@ -54,7 +54,7 @@ def epoch_indices(count: int, step: int, rank: int, size: int, batch_size: int, 
     return found
 
 
-class _Batches(Dataset):
+class _Batches(Dataset[Any]):
     def __init__(self, source: Source, rank: int, size: int) -> None:
         self.source, self.rank, self.size = source, rank, size
 

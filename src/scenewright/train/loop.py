@@ -114,8 +114,9 @@ class _Training:
             self.trackers = trackers.start(
                 self.loop.trackers, self.recipe.name, self.out, self.resolved, self.step
             )
-            for opened in (self.log, self.timing, *self.trackers):
-                stack.callback(opened.close)
+            stack.callback(self.log.close)
+            stack.callback(self.timing.close)
+            stack.callback(trackers.stop, self.trackers)
         self.display = Display(self.recipe.name, self.loop.steps, self.step, shown=self.rank == 0)
         stack.callback(self.display.close)
 

@@ -52,9 +52,9 @@ def make_optimiser(
     Raises InputError unless every trainable parameter of `modules`, and nothing else, is in exactly one
     group.
     """
-    groups = [{"lr_scale": 1.0, **group, "params": list(group["params"])} for group in groups]
+    wanted = [{"lr_scale": 1.0, **group, "params": list(group["params"])} for group in groups]
     names = {id(parameter): name for name, parameter in trainable(modules).items()}
-    given = [id(parameter) for group in groups for parameter in group["params"]]
+    given = [id(parameter) for group in wanted for parameter in group["params"]]
     missing = [name for key, name in names.items() if key not in set(given)]
     if missing:
         raise InputError(
@@ -64,7 +64,7 @@ def make_optimiser(
     if len(given) != len(names):
         raise InputError(f"the groups hold {len(given)} parameters, but {len(names)} are trained, each once")
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
+        [group for group in wanted if group["params"]],
         lr=loop.lr,
         betas=loop.betas,
         eps=loop.epsilon,

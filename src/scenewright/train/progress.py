@@ -110,12 +110,13 @@ class Display:
         live = shown and self.console.is_terminal
         self.bar = Progress(*columns, *times, console=self.console, disable=not live)
         self.task = self.bar.add_task(name, total=steps, completed=start, note="")
-        self.live = live
+        self.live, self.note = live, ""
         self.bar.start()
 
     def advance(self, step: int, note: str = "") -> None:
         """Say that `step` steps are done; `note` is shown beside the bar until the next one."""
-        self.bar.update(self.task, completed=step, **({"note": note} if note else {}))
+        self.note = note or self.note
+        self.bar.update(self.task, completed=step, note=self.note)
         now = time.monotonic()
         if not self.live and note and now - self.spoke >= self.every_seconds:
             self.spoke = now

@@ -27,10 +27,10 @@ def seed_everything(seed: int, device: torch.device) -> None:
 
 def capture(device: torch.device) -> dict[str, Any]:
     """The global random states as values that ``torch.load(weights_only=True)`` accepts."""
-    name, words, position, has_gauss, gauss = np.random.get_state()
+    name, words, position, has_gauss, gauss = np.random.get_state(legacy=True)
     found = {
         "python": random.getstate(),
-        "numpy": (name, torch.from_numpy(words.astype(np.int64)), position, has_gauss, gauss),
+        "numpy": (name, torch.from_numpy(np.asarray(words, np.int64)), position, has_gauss, gauss),
         "torch": torch.get_rng_state(),
     }
     if device.type != "cpu":

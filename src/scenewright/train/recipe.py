@@ -105,7 +105,7 @@ class Recipe:
     loop: LoopConfig
 
     def __post_init__(self) -> None:
-        frozen = dataclasses.is_dataclass(self.task) and self.task.__dataclass_params__.frozen
+        frozen = dataclasses.is_dataclass(self.task) and self.task.__dataclass_params__.frozen  # type: ignore[union-attr]
         _require(
             frozen and not isinstance(self.task, type), f"the task of {self.name!r} is no frozen dataclass"
         )

@@ -7,8 +7,11 @@ on here.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import sys
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,7 +51,7 @@ def picture_files(folder: Path) -> list[Path]:
 class Tensorboard:
     """Event files in ``OUT/tensorboard``; on resuming, events after the checkpoint are hidden."""
 
-    def __init__(self, name: str, out: Path, config: Mapping[str, Any], step: int) -> None:
+    def __init__(self, name: str, key: str, out: Path, config: Mapping[str, Any], step: int) -> None:
         summary = _module("torch.utils.tensorboard", "tensorboard")
         self.writer = summary.SummaryWriter(str(out / "tensorboard"), purge_step=step or None)
 
@@ -96,13 +99,14 @@ class _Hosted:
 class Wandb(_Hosted):
     """A wandb run, files in ``OUT/wandb``; ``WANDB_MODE=offline`` keeps it on this machine."""
 
-    def __init__(self, name: str, out: Path, config: Mapping[str, Any], step: int) -> None:
+    def __init__(self, name: str, key: str, out: Path, config: Mapping[str, Any], step: int) -> None:
         wandb = _module("wandb", "wandb")
         run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             name=os.environ.get("WANDB_NAME", name),
             config=dict(config),
             dir=str(out),
+            id=key,
             resume="allow",
             reinit="finish_previous",
         )
@@ -112,10 +116,12 @@ class Wandb(_Hosted):
 class Trackio(_Hosted):
     """A trackio run in its local database (``TRACKIO_DIR``), or on the space ``TRACKIO_SPACE_ID``."""
 
-    def __init__(self, name: str, out: Path, config: Mapping[str, Any], step: int) -> None:
+    def __init__(self, name: str, key: str, out: Path, config: Mapping[str, Any], step: int) -> None:
         trackio = _module("trackio", "trackio")
         space = os.environ.get("TRACKIO_SPACE_ID")
-        run = trackio.init(project=PROJECT, name=name, config=dict(config), resume="allow", space_id=space)
+        run = trackio.init(
+            project=PROJECT, name=f"{name}-{key}", config=dict(config), resume="allow", space_id=space
+        )
         super().__init__(trackio, run)
 
 
@@ -129,9 +135,23 @@ _TRACKERS: dict[str, type[Tensorboard] | type[Wandb] | type[Trackio]] = {
 def start(names: Sequence[str], name: str, out: Path, config: Mapping[str, Any], step: int) -> list[Tracker]:
     """Start the trackers `names` for run `name` with results in `out`, continuing at `step`.
 
-    Raises InputError, naming the extra to install, for a tracker that is not there.
+    A resumed run continues the same run of the tracker, whose key is kept in ``OUT/tracking.txt``. What trackers
+    print goes to stderr. Raises InputError, naming the extra to install, for a tracker that is not there.
     """
-    return [_TRACKERS[key](name, out, config, step) for key in names]
+    if not names:
+        return []
+    path = out / "tracking.txt"
+    if not path.exists():
+        path.write_text(uuid.uuid4().hex[:8])
+    with contextlib.redirect_stdout(sys.stderr):
+        return [_TRACKERS[kind](name, path.read_text().strip(), out, config, step) for kind in names]
+
+
+def stop(started: Sequence[Tracker]) -> None:
+    """Close all of `started`; what they print goes to stderr."""
+    with contextlib.redirect_stdout(sys.stderr):
+        for tracker in started:
+            tracker.close()
 
 
 def flatten(line: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

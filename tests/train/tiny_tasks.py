@@ -85,12 +85,16 @@ class Conv:
 
     def export(self, folder: Path):
         tensors = self.modules["net"].state_dict()
-        save_file({key: value.half().contiguous() for key, value in tensors.items()}, folder / "net.safetensors")
+        save_file(
+            {key: value.half().contiguous() for key, value in tensors.items()}, folder / "net.safetensors"
+        )
 
 
 def conv() -> Recipe:
     """A one-dimensional denoiser, for tests."""
-    loop = LoopConfig(steps=20, batch_size=4, lr=1e-2, warmup_steps=3, log_every=3, save_every=5, validate_every=7)
+    loop = LoopConfig(
+        steps=20, batch_size=4, lr=1e-2, warmup_steps=3, log_every=3, save_every=5, validate_every=7
+    )
     return Recipe(name="conv", task=ConvConfig(), loop=loop)
 
 
@@ -128,7 +132,9 @@ class Unet(Conv):
     def batch(self, step, rank, size):
         rng = stream_rng(self.loop.seed, "data", rank, step)
         coarse = rng.standard_normal((self.loop.batch_size, self.config.channels, 2, 2)).astype(np.float32)
-        return torch.nn.functional.interpolate(torch.from_numpy(coarse), size=self.config.cells, mode="bilinear")
+        return torch.nn.functional.interpolate(
+            torch.from_numpy(coarse), size=self.config.cells, mode="bilinear"
+        )
 
     def loss(self, batch, generator):
         noise = torch.randn(batch.shape, generator=generator, device=batch.device)
@@ -147,3 +153,8 @@ def unet() -> Recipe:
     """A small latent denoiser, for the golden loss curve."""
     loop = LoopConfig(steps=30, batch_size=8, lr=2e-3, warmup_steps=5, log_every=1, save_every=30)
     return Recipe(name="unet", task=UnetConfig(), loop=loop)
+
+
+def stream_rng_of_nothing() -> int:
+    """A function that makes no recipe."""
+    return 0
