@@ -101,6 +101,13 @@ def test_every_kind_of_mark_shows(instance):
     assert layout_picture(scene_of(instance)).shape[1] >= 640
 
 
+def test_marks_can_be_left_out():
+    box = Instance("x", box=Box(0.2, 0.2, 0.6, 0.6))
+    marked = box.replace(points=(Point(0.8, 0.8),), parts=(Part("wheel", Box(0.3, 0.3, 0.4, 0.4)),))
+    assert np.array_equal(overlay(GREY, scene_of(marked), marks=False), overlay(GREY, scene_of(box)))
+    assert not np.array_equal(overlay(GREY, scene_of(marked)), overlay(GREY, scene_of(box)))
+
+
 def test_crowds_and_unplaced_things_get_a_list_beside():
     boxes = [Box(k / 20, k / 20, k / 20 + 0.05, k / 20 + 0.05) for k in range(20)]
     assert overlay(GREY, scene_of(*(Instance("one of many", box=box) for box in boxes))).shape[1] > 640

@@ -54,7 +54,12 @@ def colours(n: int) -> tuple[Colour, ...]:
 
 
 def overlay(
-    image_HW3: Picture, scene: Scene, masks: Mapping[str, Mask] | None = None, *, size_px: int = 640
+    image_HW3: Picture,
+    scene: Scene,
+    masks: Mapping[str, Mask] | None = None,
+    *,
+    size_px: int = 640,
+    marks: bool = True,
 ) -> Picture:
     """The picture with every instance of the scene marked on it: mask tint and outline, box, parts, points,
     scribble, keypoints and a label.
@@ -62,10 +67,10 @@ def overlay(
     `masks` (instance id -> mask of any size) are drawn instead of the scene's own. Small pictures are
     enlarged by a whole factor to about `size_px` on the longer side, so that labels are legible. With
     more than ten instances, or instances without a place, the result is wider than the picture: it has a
-    list on the right.
+    list on the right. `marks=False` leaves out parts, points, scribbles and keypoints.
     """
     check_image(image_HW3)
-    return _annotated(_enlarged(image_HW3, size_px), scene, masks or {}, size_px, fill=0)
+    return _annotated(_enlarged(image_HW3, size_px), scene, masks or {}, size_px, paper=False, marks=marks)
 
 
 def layout_picture(scene: Scene, *, size_px: int = 640, prompt: bool = True) -> Picture:
@@ -76,7 +81,7 @@ def layout_picture(scene: Scene, *, size_px: int = 640, prompt: bool = True) -> 
     width, height = scene.size_wh
     scale = size_px / max(width, height)
     size_wh = max(1, round(width * scale)), max(1, round(height * scale))
-    drawn = _annotated(_canvas(scene, size_wh), scene, {}, size_px, fill=46)
+    drawn = _annotated(_canvas(scene, size_wh), scene, {}, size_px, paper=True, marks=True)
     if not (prompt and scene.prompt):
         return drawn
     return with_caption(drawn, scene.prompt, max(13, size_px // 38))
@@ -105,8 +110,11 @@ class _Item:
     number: int
 
 
-def _annotated(picture: Image, scene: Scene, masks: Mapping[str, Mask], size_px: int, fill: int) -> Picture:
-    """`picture` with all instances on it; boxes are filled with an opacity of `fill` (0..255)."""
+def _annotated(
+    picture: Image, scene: Scene, masks: Mapping[str, Mask], size_px: int, paper: bool, marks: bool
+) -> Picture:
+    """`picture` with all instances on it. On paper, boxes are filled and masks are stronger; a photograph's
+    own colours stay recognisable under its masks."""
     from PIL import Image
 
     paint = colours(len(scene.instances))
@@ -117,10 +125,10 @@ def _annotated(picture: Image, scene: Scene, masks: Mapping[str, Mask], size_px:
     order = sorted(items, key=lambda item: (item.instance.z, -_extent(item)))
     stroke = max(2, round(size_px / 260))
     for item in order:
-        picture = _tint(picture, item, stroke)
-    if fill:
-        picture = _filled(picture, order, fill)
-    lines = _lines(picture.size, order, stroke)
+        picture = _tint(picture, item, stroke, 0.34 if paper else 0.22)
+    if paper:
+        picture = _filled(picture, order, 46)
+    lines = _lines(picture.size, order, stroke, marks)
     picture = Image.alpha_composite(picture.convert("RGBA"), lines).convert("RGB")
     placed = [item for item in order if _anchor(item) is not None]
     listed = len(items) > FEW or len(placed) < len(items)
@@ -158,7 +166,7 @@ def _label(item: _Item, size_wh: tuple[int, int], numbered: bool) -> Label:
     return Label(text, item.colour, (x0 * width, y0 * height, x1 * width, y1 * height))
 
 
-def _tint(picture: Image, item: _Item, stroke: int) -> Image:
+def _tint(picture: Image, item: _Item, stroke: int, strength: float) -> Image:
     """The picture with the item's mask tinted and outlined, dark just outside the colour."""
     from PIL import Image, ImageChops, ImageFilter
 
@@ -178,7 +186,7 @@ def _tint(picture: Image, item: _Item, stroke: int) -> Image:
     halo = ImageChops.subtract(wide, area).filter(smooth).point(lambda level: level * 0.55)
     edge = ImageChops.subtract(area, inner).filter(smooth)
     solid = Image.new("RGB", ground.size, item.colour)
-    tinted = Image.composite(solid, ground, area.point(lambda level: level * 0.3))
+    tinted = Image.composite(solid, ground, area.point(lambda level: level * strength))
     tinted = Image.composite(Image.new("RGB", ground.size, INK), tinted, halo)
     result = picture.copy()
     result.paste(Image.composite(solid, tinted, edge), window[:2])
@@ -197,7 +205,7 @@ def _filled(picture: Image, items: Sequence[_Item], opacity: int) -> Image:
     return result
 
 
-def _lines(size_wh: tuple[int, int], items: Sequence[_Item], stroke: int) -> Image:
+def _lines(size_wh: tuple[int, int], items: Sequence[_Item], stroke: int, marks: bool) -> Image:
     """Boxes, parts, scribbles, keypoints and points as a transparent layer with smooth edges."""
     from PIL import Image
 
@@ -205,7 +213,7 @@ def _lines(size_wh: tuple[int, int], items: Sequence[_Item], stroke: int) -> Ima
     pen = _Pen(large, stroke * FINE)
     for item in items:
         for dark in (True, False):
-            pen.item(item, dark)
+            pen.item(item.instance, item.colour, dark, marks)
     return large.resize(size_wh, Image.Resampling.BOX)
 
 
@@ -219,13 +227,14 @@ class _Pen:
         self.size_wh = layer.size
         self.stroke = stroke
 
-    def item(self, item: _Item, dark: bool) -> None:
-        """All marks of an item, as dark casing or in colour."""
-        instance = item.instance
-        ink = (*INK, 190) if dark else (*item.colour, 255)
+    def item(self, instance: Instance, colour: Colour, dark: bool, marks: bool) -> None:
+        """The box and, if `marks`, all other marks of an instance, as dark casing or in colour."""
+        ink = (*INK, 190) if dark else (*colour, 255)
         extra = self.stroke // 2 if dark else 0
         if instance.box is not None:
             self._box(instance.box.xyxy, ink, self.stroke, extra)
+        if not marks:
+            return
         for part in instance.parts:
             self._dashed_box(part.box.xyxy, ink, self.stroke * 2 // 3, extra)
         if instance.scribble is not None:
