@@ -174,7 +174,8 @@ class Transform:
         """What remains of a box on the new canvas; None if nothing does."""
         (xa, y0), (xb, y1) = self.xy(box.x0, box.y0), self.xy(box.x1, box.y1)
         x0, x1 = (xb, xa) if self.mirrored else (xa, xb)
-        x0, y0, x1, y1 = (min(max(value, 0.0), 1.0) for value in (x0, y0, x1, y1))
+        left, top, right, bottom = self._shown()
+        x0, y0, x1, y1 = max(x0, left), max(y0, top), min(x1, right), min(y1, bottom)
         return Box(x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
     def visible(self, box: Box) -> float:
@@ -186,7 +187,7 @@ class Transform:
     def point(self, point: Point) -> Point | None:
         """A point, or None if it is off the canvas."""
         x, y = self.xy(point.x, point.y)
-        return Point(x, y) if 0.0 <= x <= 1.0 and 0.0 <= y <= 1.0 else None
+        return Point(x, y) if self._shows(x, y) else None
 
     def points(self, points: tuple[Point, ...]) -> tuple[Point, ...]:
         """The points that are still on the canvas, in order."""
@@ -200,18 +201,19 @@ class Transform:
     def keypoints(self, keypoints: Keypoints) -> Keypoints | None:
         """Joints; those off the canvas become (0, 0, 0). Mirrored, left and right joints trade places.
 
-        None if no labelled joint remains.
+        None if the last labelled joint has left.
         """
         joints = [self._joint(*joint) for joint in keypoints.points]
         if self.mirrored:
             for a, b in SKELETONS[keypoints.skeleton].mirrored:
                 joints[a], joints[b] = joints[b], joints[a]
-        return Keypoints(tuple(joints), keypoints.skeleton) if any(v for _, _, v in joints) else None
+        moved = Keypoints(tuple(joints), keypoints.skeleton)
+        return None if _labelled(keypoints) and not _labelled(moved) else moved
 
     def part(self, part: Part) -> Part | None:
         """A part; None if its box is off the canvas."""
         box = self.box(part.box)
-        return Part(part.name, box, self.mask(part.mask) if part.mask else None) if box else None
+        return Part(part.name, box, self._kept(part.mask)) if box else None
 
     def instance(self, instance: Instance) -> Instance | None:
         """An instance with every place moved; None if it had a place and none is left on the canvas.
@@ -219,11 +221,10 @@ class Transform:
         Phrase and `extra` are kept as they are, also where they speak of left and right.
         """
         parts = [self.part(part) for part in instance.parts]
-        mask = self.mask(instance.mask) if instance.mask else None
         moved = replace(
             instance,
             box=self.box(instance.box) if instance.box else None,
-            mask=None if mask is None or mask.is_empty else mask,
+            mask=self._kept(instance.mask),
             points=self.points(instance.points),
             scribble=self.scribble(instance.scribble) if instance.scribble else None,
             keypoints=self.keypoints(instance.keypoints) if instance.keypoints else None,
@@ -254,10 +255,36 @@ class Transform:
         box = instance.location_box if visible > 0 else None
         return box is None or self.visible(box) >= visible
 
+    def _kept(self, mask: Mask | None) -> Mask | None:
+        """The mask moved; None if everything in it has left the canvas."""
+        if mask is None:
+            return None
+        moved = self.mask(mask)
+        return None if moved.is_empty and not mask.is_empty else moved
+
     def _joint(self, x: float, y: float, v: int) -> tuple[float, float, int]:
         x, y = self.xy(x, y)
-        inside = v > 0 and 0.0 <= x <= 1.0 and 0.0 <= y <= 1.0
-        return (x, y, v) if inside else (0.0, 0.0, 0)
+        return (x, y, v) if v > 0 and self._shows(x, y) else (0.0, 0.0, 0)
+
+    def _shows(self, x: float, y: float) -> bool:
+        left, top, right, bottom = self._shown()
+        return left <= x <= right and top <= y <= bottom
+
+    def _shown(self) -> tuple[float, float, float, float]:
+        """x0, y0, x1, y1 of the picture on the new canvas; the rest is padding.
+
+        What one crop has cut off does not come back when a later one reaches outside.
+        """
+        x0, y0, x1, y1 = 0.0, 0.0, 1.0, 1.0
+        for step, (width, height) in zip(self.steps, self._sizes(), strict=False):
+            if isinstance(step, Crop):
+                across, down = step.x1 - step.x0, step.y1 - step.y0
+                x0, x1 = (x0 * width - step.x0) / across, (x1 * width - step.x0) / across
+                y0, y1 = (y0 * height - step.y0) / down, (y1 * height - step.y0) / down
+                x0, y0, x1, y1 = max(x0, 0.0), max(y0, 0.0), min(x1, 1.0), min(y1, 1.0)
+            elif isinstance(step, Flip):
+                x0, x1 = 1.0 - x1, 1.0 - x0
+        return x0, y0, x1, y1
 
     def _sizes(self) -> list[tuple[int, int]]:
         """Width, height before each step and after the last."""
@@ -291,12 +318,17 @@ def _moved(array: npt.NDArray[Kind], step: Crop | Flip, fill: int) -> npt.NDArra
 
 
 def _placed(instance: Instance) -> bool:
-    """Whether an instance says where it is, in any way."""
+    """Whether an instance says where it is, in any way; empty masks and joints do not."""
     return bool(
         instance.box
-        or instance.mask
+        or (instance.mask and not instance.mask.is_empty)
         or instance.points
         or instance.scribble
-        or instance.keypoints
+        or (instance.keypoints and _labelled(instance.keypoints))
         or instance.parts
     )
+
+
+def _labelled(keypoints: Keypoints) -> bool:
+    """Whether any joint is labelled."""
+    return any(v > 0 for _, _, v in keypoints.points)
