@@ -1,25 +1,22 @@
 """Fetch a model into the standard hub cache, and check what is there.
 
-huggingface_hub does the transfer: it resumes broken files and honours HF_HOME, HF_TOKEN, HF_ENDPOINT and
-HF_HUB_OFFLINE. On top of it: ordered mirrors, pinned revisions, room on the disk, sizes and hashes. A hash
-that no card knows is the cache's own: a blob is named after the hash that the hub promised.
+huggingface_hub's cache and settings are used (HF_HOME, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE). On top of it:
+ordered mirrors, pinned revisions, room on the disk, resuming, sizes and hashes.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from scenewright.errors import ModelError, ScenewrightError, StorageError
 from scenewright.models.cards import Card, File, Mirror
+from scenewright.models.fetch import fetch, network_errors
 from scenewright.models.registry import cards_of
 from scenewright.models.store import find, snapshot
+from scenewright.models.verify import problem
 
 SKIPPED = (
     ".md",
@@ -76,7 +73,9 @@ def pull(name: str, *, half: bool = False, say: Say = lambda _line: None) -> lis
             say(f"{card.alias}: {card.title}; licence: {card.licence}")
             places.append(_pull_card(card, half, say))
         else:
-            say(f"{card.alias}: already here ({card.where})")
+            say(
+                f"{card.alias}: nothing to fetch ({'ships with the package' if card.embedded else 'is here'})"
+            )
     return places
 
 
@@ -97,64 +96,31 @@ def check(name: str) -> list[Checked]:
     return rows
 
 
-def verify(path: Path, file: File) -> str:
-    """What is wrong with `path` compared with `file`: empty, ``wrong size …`` or ``wrong hash …``."""
-    size = path.stat().st_size
-    if file.size is not None and size != file.size:
-        return f"wrong size: {size} bytes instead of {file.size}"
-    promised = file.sha256 or Path(os.path.realpath(path)).name
-    if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", promised):
-        return ""
-    digest: Any = hashlib.sha256() if len(promised) == 64 else hashlib.sha1(b"blob %d\0" % size)
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 22):
-            digest.update(chunk)
-    return "" if digest.hexdigest() == promised else f"wrong hash: {digest.hexdigest()} instead of {promised}"
-
-
 def _pull_card(card: Card, half: bool, say: Say) -> Path:
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
     problems = []
     for mirror in card.mirrors:
         try:
             return _pull_mirror(card, mirror, half, say)
-        except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError) as error:
+        except network_errors() as error:
             problems.append(f"{mirror.repo}: {_reason(error)}")
             say(f"  {problems[-1]}")
     raise ModelError(f"{card.alias} could not be fetched: {'; '.join(problems)}", _advice(problems))
 
 
 def _pull_mirror(card: Card, mirror: Mirror, half: bool, say: Say) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    revision, files = mirror.revision, list(card.files)
-    if not files:
-        revision, files = _listing(mirror)
-    files = choose(files, half)
+    files = choose(card.files or _listing(mirror), half)
     _need_room(card, mirror, files)
     for file in files:
         say(f"  {mirror.repo}: {file.path}")
-        try:
-            path = Path(hf_hub_download(mirror.repo, file.path, revision=revision))
-        except OSError as error:
-            if error.errno is None or isinstance(error, ConnectionError):
-                raise
-            raise StorageError(f"cannot write {file.path}: {error}", "free space or set HF_HOME") from error
-        if wrong := verify(path, file):
-            Path(os.path.realpath(path)).unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
-            raise ModelError(
-                f"{mirror.repo}/{file.path}: {wrong}", "the damaged copy was removed; run the command again"
-            )
-    place = snapshot(mirror.repo, revision)
+        fetch(mirror.repo, file, mirror.revision)
+    place = snapshot(mirror.repo, mirror.revision)
     if place is None:
         raise ScenewrightError(f"{mirror.repo} was fetched, but is not in the hub cache")
     return place / card.single_file if card.single_file else place
 
 
-def _listing(mirror: Mirror) -> tuple[str | None, list[File]]:
-    """The commit and the useful files of a repository, with the sizes and hashes the hub gives."""
+def _listing(mirror: Mirror) -> list[File]:
+    """The useful files of a repository, with the sizes and hashes the hub gives."""
     from huggingface_hub import HfApi
 
     info = HfApi().model_info(mirror.repo, revision=mirror.revision, files_metadata=True)
@@ -169,7 +135,7 @@ def _listing(mirror: Mirror) -> tuple[str | None, list[File]]:
         files.append(
             File(path=str(path), size=entry.size, sha256=lfs.sha256 if lfs else None, variant=variant)
         )
-    return info.sha, files
+    return files
 
 
 def choose(files: Iterable[File], half: bool) -> list[File]:
@@ -225,7 +191,7 @@ def _check_file(alias: str, folder: Path, file: File) -> Checked:
     path = folder / file.path
     if not path.is_file():
         return Checked(alias, file.path, "missing", file.size, f"scenewright models pull {alias}")
-    wrong = verify(path, file)
+    wrong = problem(path, file)
     state, _, detail = wrong.partition(": ")
     return Checked(alias, file.path, state or "ok", path.stat().st_size, detail)
 
