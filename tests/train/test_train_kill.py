@@ -85,7 +85,7 @@ def test_killed_at_random_moments(tmp_path):
     out, kills, rng, reached = tmp_path / "killed", 0, random.Random(4), [0]
     while kills < 8 and reached[-1] < 24:
         process, _ = child(slow, out, None)
-        wait_for(lambda known=reached[-1]: newest(out) > known or not process.is_alive())
+        wait_for(lambda known=reached[-1], child=process: newest(out) > known or not child.is_alive())
         time.sleep(rng.uniform(0, 0.05))
         if process.is_alive():
             os.kill(process.pid, signal.SIGKILL)
@@ -99,7 +99,7 @@ def test_killed_at_random_moments(tmp_path):
 
 
 def test_interrupted_by_ctrl_c_in_a_worker_loop(tmp_path):
-    """SIGINT goes to the whole group, workers included: a checkpoint is saved and the run continues exactly."""
+    """SIGINT goes to the whole group, workers included: a checkpoint is saved, the run continues exactly."""
     base = recipe(slow_seconds=0.01)
     slow = replace(base, loop=replace(base.loop, workers=2, save_every=1000))
     process, answer = child(slow, tmp_path / "stopped", None)

@@ -138,11 +138,8 @@ def test_validation_sees_averages_in_eval_mode_and_repeats(tmp_path):
 
 def test_workers_make_no_difference(tmp_path):
     for workers in (0, 2):
-        out = tmp_path / str(workers)
-        run(recipe(workers=workers, accumulate=2), out)
-        log = [line for line in lines(out) if "loss" in line]
-        expected = log if workers == 0 else expected
-        assert log == expected
+        run(recipe(workers=workers, accumulate=2), tmp_path / str(workers))
+    assert result(tmp_path / "0") == result(tmp_path / "2")
 
 
 def test_the_caller_is_left_alone(tmp_path):
@@ -197,7 +194,7 @@ def test_the_best_checkpoint_is_kept_and_exported(tmp_path):
 
 
 def test_best_metric_that_validation_does_not_give(tmp_path):
-    with pytest.raises(InputError, match="no loop.best_metric 'eror'") as caught:
+    with pytest.raises(InputError, match=r"no loop\.best_metric 'eror'") as caught:
         run(recipe(best_metric="eror"), tmp_path)
     assert caught.value.hint == "did you mean error?"
 
@@ -266,7 +263,7 @@ def test_an_unwritable_folder(tmp_path):
 def test_a_damaged_recipe_file(tmp_path):
     run(recipe(steps=3), tmp_path)
     (tmp_path / "recipe.json").write_text("{")
-    with pytest.raises(StorageError, match="recipe.json"):
+    with pytest.raises(StorageError, match=r"recipe\.json"):
         run(recipe(steps=3), tmp_path, resume=True)
 
 

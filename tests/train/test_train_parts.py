@@ -1,4 +1,4 @@
-"""The parts of the loop, each against an oracle of its own: streams, batches, averages, learning rate, checkpoints."""
+"""The parts of the loop, each against an oracle of its own: streams, averages, learning rate, checkpoints."""
 
 from __future__ import annotations
 

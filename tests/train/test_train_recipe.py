@@ -136,7 +136,7 @@ def test_setting_without_equals_sign():
     ],
 )
 def test_loop_config_says_what_is_wrong(name, value):
-    with pytest.raises(InputError, match="loop."):
+    with pytest.raises(InputError, match=r"loop\."):
         replace(LoopConfig(), **{name: value})
 
 

@@ -1,8 +1,8 @@
 """Two small real tasks for the tests of the loop.
 
-`conv` denoises one-dimensional signals with a two-layer network that has dropout, a learnt gate and a frozen part; it
-starts quickly, so that tests may run it in processes of their own. `unet` denoises random smooth latents with a small
-diffusers UNet.
+`conv` denoises one-dimensional signals with a two-layer network that has dropout and a learnt gate; it starts
+quickly, so that tests may run it in processes of their own.
+`unet` denoises random smooth latents with a small diffusers UNet.
 """
 
 from __future__ import annotations

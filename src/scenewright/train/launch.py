@@ -56,7 +56,7 @@ def accelerator(loop: LoopConfig) -> Iterator[Accelerator]:
         found = _accelerator(loop, handlers)
         if int(os.environ.get("WORLD_SIZE", 1)) != found.num_processes:
             raise InputError(
-                f"{os.environ['WORLD_SIZE']} processes were launched, but Accelerate sees {found.num_processes}",
+                f"{os.environ['WORLD_SIZE']} processes were launched, Accelerate sees {found.num_processes}",
                 "use its configuration of `accelerate config`, or torchrun without one",
             )
         if found.mixed_precision == "fp16" and found.device.type == "cpu":  # Accelerate would ignore it
@@ -80,7 +80,7 @@ def _accelerator(loop: LoopConfig, handlers: list[Any]) -> Accelerator:
         return Accelerator(
             mixed_precision=loop.precision,
             gradient_accumulation_steps=loop.accumulate,
-            cpu=loop.cpu or not torch.accelerator.is_available(),  # else Accelerate ignores torchrun there
+            cpu=loop.cpu or not torch.accelerator.is_available(),  # else it ignores torchrun
             kwargs_handlers=handlers,
         )
     except ValueError as error:

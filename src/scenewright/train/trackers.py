@@ -93,7 +93,7 @@ class _Hosted:
 
     def close(self) -> None:
         """Finish the run."""
-        self.run.finish()
+        self.module.finish()  # that of the run would leave trackio's exit handler to finish it again
 
 
 class Wandb(_Hosted):
@@ -135,7 +135,7 @@ _TRACKERS: dict[str, type[Tensorboard] | type[Wandb] | type[Trackio]] = {
 def start(names: Sequence[str], name: str, out: Path, config: Mapping[str, Any], step: int) -> list[Tracker]:
     """Start the trackers `names` for run `name` with results in `out`, continuing at `step`.
 
-    A resumed run continues the same run of the tracker, whose key is kept in ``OUT/tracking.txt``. What trackers
+    A resumed run continues the same run of the tracker, whose key is kept in ``OUT/tracking.txt``. What they
     print goes to stderr. Raises InputError, naming the extra to install, for a tracker that is not there.
     """
     if not names:
