@@ -19,7 +19,9 @@ def split(starts: Counts, ends: Counts, height: int) -> list[tuple[Counts, Count
     for a, b in _touching(starts, ends, height):
         parents[_root(parents, a)] = _root(parents, b)
     roots = np.array([_root(parents, k) for k in range(len(parents))])
-    parts = [(starts[roots == root], ends[roots == root]) for root in np.unique(roots)]
+    order = np.argsort(roots, kind="stable")
+    cuts = np.flatnonzero(np.diff(roots[order])) + 1
+    parts = list(zip(np.split(starts[order], cuts), np.split(ends[order], cuts), strict=True))
     return sorted(parts, key=lambda part: (-int((part[1] - part[0]).sum()), int(part[0][0])))
 
 

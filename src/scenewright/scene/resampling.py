@@ -17,10 +17,8 @@ def resize_image(image_HWC: npt.NDArray[np.uint8], to_wh: tuple[int, int]) -> np
     """A picture [H, W, C] at another size [h, w, C]: linear, averaging what it covers when it shrinks."""
     if image_HWC.shape[1::-1] == tuple(to_wh):
         return image_HWC.copy()
-    height, width, channels = image_HWC.shape
-    down_hH, across_wW = triangle(height, to_wh[1]), triangle(width, to_wh[0])
-    half = (down_hH @ image_HWC.reshape(height, -1).astype(np.float32)).reshape(to_wh[1], width, channels)
-    whole = np.matmul(across_wW, half)
+    half = _weighted(image_HWC.astype(np.float32), *taps(image_HWC.shape[0], to_wh[1]), axis=0)
+    whole = _weighted(half, *taps(image_HWC.shape[1], to_wh[0]), axis=1)
     return np.asarray(np.clip(np.floor(whole + 0.5), 0, 255), dtype=np.uint8)
 
 
@@ -30,14 +28,32 @@ def resize_labels(labels_HW: npt.NDArray[Kind], to_wh: tuple[int, int]) -> npt.N
     return labels_HW[np.ix_(nearest_index(height, to_wh[1]), nearest_index(width, to_wh[0]))]
 
 
-def triangle(size: int, to: int) -> npt.NDArray[np.float32]:
-    """Weights [to, size] of the triangle filter; each row sums to 1."""
+def taps(size: int, to: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """For each of `to` pixels, the pixels [to, K] it is mixed from and their weights [to, K]; these sum to 1.
+
+    The triangle filter is as wide as the larger of the two pixel sizes.
+    """
     ratio = size / to
     reach = max(ratio, 1.0)
     centres = (np.arange(to) + 0.5) * ratio
-    distance = np.abs(np.arange(size)[None, :] + 0.5 - centres[:, None]) / reach
-    weights = np.maximum(1.0 - distance, 0.0)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
+    first = np.floor(centres - reach).astype(np.int64)
+    index = first[:, None] + np.arange(int(2 * reach) + 3)
+    weights = np.maximum(1.0 - np.abs(index + 0.5 - centres[:, None]) / reach, 0.0)
+    weights[(index < 0) | (index >= size)] = 0.0
+    used = (weights > 0).any(axis=0)
+    weights = weights[:, used] / weights.sum(axis=1, keepdims=True)
+    return np.clip(index[:, used], 0, size - 1), weights.astype(np.float32)
+
+
+def _weighted(
+    image: npt.NDArray[np.float32], index: npt.NDArray[np.int64], weights: npt.NDArray[np.float32], axis: int
+) -> npt.NDArray[np.float32]:
+    """Sums of rows (axis 0) or columns (axis 1) of a picture [H, W, C]."""
+    shape = (-1, 1, 1) if axis == 0 else (1, -1, 1)
+    out = np.take(image, index[:, 0], axis) * weights[:, 0].reshape(shape)
+    for k in range(1, index.shape[1]):
+        out += np.take(image, index[:, k], axis) * weights[:, k].reshape(shape)
+    return np.asarray(out, dtype=np.float32)
 
 
 def nearest_index(size: int, to: int) -> npt.NDArray[np.int64]:
