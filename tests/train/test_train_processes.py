@@ -54,7 +54,7 @@ ACCELERATE = [
 
 
 def test_two_processes_equal_a_plain_loop_over_both_ranks(tmp_path):
-    """Each process has its own data and noise, gradients are averaged, stopping in between changes nothing."""
+    """Each process has its own data and noise, gradients are averaged, stopping changes nothing."""
     settings = ["task.dropout=0", "loop.accumulate=2", "loop.steps=8", "loop.save_every=4"]
     launch(tmp_path, TORCHRUN, [*settings, "loop.stop_after_minutes=1e-9"])
     assert checkpoint.steps(tmp_path / "out/checkpoints") == [1]

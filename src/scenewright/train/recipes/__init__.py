@@ -72,7 +72,7 @@ def _outside(name: str) -> Callable[[], Recipe]:
         raise InputError(
             f"cannot import {place!r}: {error}", "expected module:function or file.py:function"
         ) from error
-    found = getattr(module, function, None)
+    found: Callable[[], Recipe] | None = getattr(module, function, None)
     if not callable(found):
         best = nearest(function, [key for key, value in vars(module).items() if callable(value)])
         raise InputError(f"{place} has no function {function!r}", f"did you mean {best}?" if best else "")
