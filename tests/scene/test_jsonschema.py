@@ -23,7 +23,7 @@ from jsonschema.validators import extend
 from scene_strategies import QUICK, scenes, values
 
 from scenewright.errors import SceneError
-from scenewright.scene import Scene, json_schema
+from scenewright.scene import Scene, json_schema, structure
 from scenewright.scene.jsonschema import schema_text
 
 COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "reference" / "scene.schema.json"
@@ -129,6 +129,23 @@ def test_the_schema_is_a_schema():
     first = json_schema()
     first["$defs"].clear()
     assert json_schema()["$defs"]
+
+
+def test_the_reader_knows_every_keyword_of_the_schema():
+    """Keywords are looked for in the reader's source: one that it does not read would be silently ignored."""
+    source = Path(structure.__file__).read_text(encoding="utf-8")
+    silent = {"$schema", "$id", "$defs", "title", "description"}
+
+    def walk(schema):
+        for key, value in schema.items():
+            assert key in silent or key.startswith("x-") or f'"{key}"' in source, key
+            if key in ("properties", "$defs"):
+                for item in value.values():
+                    walk(item)
+            elif isinstance(value, dict):
+                walk(value)
+
+    walk(json_schema())
 
 
 def test_smallest_scene():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from pathlib import Path
 
@@ -195,6 +196,19 @@ def test_a_returned_array_is_the_callers():
     mask = Mask.from_box(Box(0, 0, 1, 1), (4, 4))
     mask.array()[:] = False
     assert mask.area_px == 16
+
+
+def test_arguments_are_not_changed():
+    runs, outline = np.array([2, 0, 3, 1, 6]), [[0.5, 0.5, 3, 0.5, 3, 2.5]]
+    kept = runs.copy(), copy.deepcopy(outline)
+    Mask.from_uncompressed(runs, (3, 4))
+    Mask.from_polygons(outline, (4, 3))
+    rle.to_text(runs), rle.canonical(runs), rle.spans(runs), rle.to_array(runs, (3, 4))
+    starts, ends = np.array([5, 1]), np.array([7, 2])
+    rle.from_spans(starts, ends, 12)
+    np.testing.assert_array_equal(runs, kept[0])
+    np.testing.assert_array_equal((starts, ends), ([5, 1], [7, 2]))
+    assert outline == kept[1]
 
 
 def test_speed():

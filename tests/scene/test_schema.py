@@ -88,7 +88,7 @@ def test_numpy_and_lists_are_taken_and_stored_as_plain_values():
         (lambda: Instance("cat", extra={"coco": {1, 2}}), "extra.coco", "expected plain JSON, got a set"),
         (lambda: Scene(None, (8, 8)), "prompt", "expected a text, got null"),
         (lambda: Scene("x", (8, 8), "cat"), "instances", "expected a list of Instance, got the text 'cat'"),
-        (lambda: Scene("x", (8, 8), ["cat"]), "instances[0]", "expected a Instance, got the text 'cat'"),
+        (lambda: Scene("x", (8, 8), ["cat"]), "instances[0]", "expected an Instance, got the text 'cat'"),
         (lambda: Scene("x", 512), "size_wh", "expected two whole numbers, got 512"),
         (lambda: Scene("x", (0, 8)), "size_wh[0]", "from 8 to 16384, got 0"),
         (lambda: Scene("x", (8, 12)), "size_wh[1]", "expected a multiple of 8, got 12"),
@@ -97,7 +97,7 @@ def test_numpy_and_lists_are_taken_and_stored_as_plain_values():
         (lambda: Scene("x", (8, 8), style=1), "style", "expected a text"),
         (lambda: Scene("x", (8, 8), schema_version=0), "schema_version", "from 1 to 1, got 0"),
         (lambda: Scene("x", (8, 8), semantic_map="voc"), "semantic_map", "expected a SemanticMap"),
-        (lambda: Scene("x", (8, 8), picture="a.png"), "picture", "expected a ImageRef"),
+        (lambda: Scene("x", (8, 8), picture="a.png"), "picture", "expected an ImageRef"),
         (
             lambda: Scene(
                 "x", (8, 8), [Instance("c", parts=[Part("p", Box(0, 0, 1, 1), Mask.empty((8, 16)))])]

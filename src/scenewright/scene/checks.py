@@ -80,7 +80,8 @@ def optional_text(value: object, path: str) -> str | None:
 def made_of(value: object, kind: type[T], path: str) -> T:
     """`value` if it is a `kind`."""
     if not isinstance(value, kind):
-        raise SceneError(f"expected a {kind.__name__}, got {shown(value)}", path=path)
+        article = "an" if kind.__name__[0] in "AEIO" else "a"
+        raise SceneError(f"expected {article} {kind.__name__}, got {shown(value)}", path=path)
     return value
 
 

@@ -24,7 +24,7 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 
-def read_scene(path: Path) -> Scene:
+def read_scene(path: Path | str) -> Scene:
     """The scene in a JSON file. `StorageError`: it cannot be read; `SceneError`: it is no scene."""
     try:
         return scene_from_json(files.read_json(path))
@@ -36,7 +36,7 @@ def read_scene(path: Path) -> Scene:
         raise SceneError(error.message, error.hint) from error
 
 
-def write_scene(scene: Scene, path: Path) -> None:
+def write_scene(scene: Scene, path: Path | str) -> None:
     """The scene as a JSON file, whole or not at all; `StorageError` if it cannot be written."""
     files.atomic_write(path, scene_text(scene).encode("utf-8"))
 

@@ -209,13 +209,13 @@ class Scene:
         return reading.scene_to_json(self)
 
     @classmethod
-    def read(cls, path: Path) -> Scene:
+    def read(cls, path: Path | str) -> Scene:
         """From a JSON file. Raises `StorageError` if it cannot be read, `SceneError` if it is no scene."""
         from scenewright.scene import reading
 
         return reading.read_scene(path)
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path | str) -> None:
         """To a JSON file, in one step: readers see the old file or the new one. May raise `StorageError`."""
         from scenewright.scene import reading
 
