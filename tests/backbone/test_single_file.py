@@ -275,3 +275,21 @@ def test_published_names_of_sd14(golden_dir: Path) -> None:
 def test_unknown_unet_names_have_no_place(key: str) -> None:
     assert unet_key(key, 2) is None
     assert vae_key(key, 4) is None
+
+
+def test_command_turns_a_file_into_a_folder(tiny: Backbone, folder: Path, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    from scenewright.backbone.load import load_folder
+    from scenewright.convert.dispatch import convert
+
+    save_file(original_checkpoint(tiny), tmp_path / "x.safetensors")
+    out, kind = convert(
+        str(tmp_path / "x.safetensors"),
+        str(tmp_path / "out"),
+        config=str(folder),
+        tokenizer=str(folder / "tokenizer"),
+        half=False,
+    )
+    assert kind == "folder"
+    _same(tiny, load_folder(out))

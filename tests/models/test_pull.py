@@ -14,8 +14,9 @@ import torch
 from local_hub import LocalHub
 
 from scenewright.backbone.load import save_folder
+from scenewright.errors import ModelError, StorageError
 from scenewright.models.cards import File, cards
-from scenewright.models.pull import choose
+from scenewright.models.pull import choose, pull
 from scenewright.models.verify import problem
 from scenewright.testing import tiny_backbone
 
@@ -206,3 +207,20 @@ def test_hashes(tmp_path: Path) -> None:
     assert problem(git, File(path="f")) == ""
     git.write_bytes(b"x")
     assert problem(git, File(path="f")).startswith("wrong hash")
+
+
+def test_full_disk_is_said_before_anything_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: (0, 0, 1_000_000))
+    with pytest.raises(StorageError, match=r"sd15-file needs 4\.3 GB, .* has 0\.0 GB left"):
+        pull("sd15-file")
+    assert not (tmp_path / "hub").exists()
+
+
+def test_what_ships_with_the_package_is_not_fetched() -> None:
+    lines: list[str] = []
+    assert pull("nano+gligen", say=lines.append) == []
+    assert [line.split(":")[0] for line in lines] == ["nano", "nano+gligen"]
+    with pytest.raises(ModelError, match="unknown model 'nanoo'"):
+        pull("nanoo")

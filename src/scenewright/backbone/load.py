@@ -55,19 +55,16 @@ def load_folder(
             "a Stable Diffusion 1.x or 2.x folder has unet, vae, text_encoder, tokenizer and scheduler",
         )
     parts: dict[str, Any] = {}
-    print_of_unet = ""
+    stored = ""
     for part, build in NETWORKS.items():
         module = build(_read_json(folder / part / "config.json"))
         tensors = read_folder(folder / part)
         if part == "unet" and dtype not in (torch.float32, torch.float16):
-            print_of_unet = fingerprint(tensors)
+            stored = fingerprint(tensors)
         parts[part] = fill(module, tensors, device, dtype, where=f"{folder / part}")
     scheduler = build_scheduler(_read_json(folder / "scheduler" / "scheduler_config.json"))
     tokenizer = load_tokenizer(folder / "tokenizer")
-    backbone = Backbone(name or folder.name, tokenizer, scheduler=scheduler, **parts)
-    if print_of_unet:
-        backbone.__dict__["fingerprint"] = print_of_unet
-    return backbone
+    return Backbone(name or folder.name, tokenizer, scheduler=scheduler, stored_fingerprint=stored, **parts)
 
 
 def save_folder(backbone: Backbone, path: str | Path, dtype: torch.dtype = torch.float16) -> Path:

@@ -46,6 +46,8 @@ class Backbone:
     """AutoencoderKL."""
     scheduler: Any
     """Any diffusers scheduler; its config says what the network predicts."""
+    stored_fingerprint: str = ""
+    """Fingerprint of the weights as stored, where the loaded number type has lost digits; else empty."""
 
     @property
     def device(self) -> torch.device:
@@ -106,7 +108,7 @@ class Backbone:
 
         See :func:`fingerprint`. Computed once, on first use: changing the weights afterwards goes unnoticed.
         """
-        return fingerprint(self.unet.state_dict())
+        return self.stored_fingerprint or fingerprint(self.unet.state_dict())
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:

@@ -22,20 +22,6 @@ TEXT_PREFIX = "text_model."
 VAE_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 """Attention names in VAE folders before diffusers 0.12 and now."""
 
-SCHEDULERS = {
-    "DDIMScheduler": "scheduling_ddim",
-    "DDPMScheduler": "scheduling_ddpm",
-    "PNDMScheduler": "scheduling_pndm",
-    "LMSDiscreteScheduler": "scheduling_lms_discrete",
-    "EulerDiscreteScheduler": "scheduling_euler_discrete",
-    "EulerAncestralDiscreteScheduler": "scheduling_euler_ancestral_discrete",
-    "HeunDiscreteScheduler": "scheduling_heun_discrete",
-    "DPMSolverMultistepScheduler": "scheduling_dpmsolver_multistep",
-    "UniPCMultistepScheduler": "scheduling_unipc_multistep",
-    "FlowMatchEulerDiscreteScheduler": "scheduling_flow_match_euler_discrete",
-}
-"""Scheduler classes a model folder may name, and the diffusers module of each."""
-
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
@@ -82,18 +68,18 @@ def build_text_encoder(config: Mapping[str, Any]) -> nn.Module:
 def build_scheduler(config: Mapping[str, Any]) -> Any:
     """The scheduler that `config` names, with its settings.
 
-    Raises ModelError for a class that is not a known scheduler.
+    Raises ModelError for a class that is not one of diffusers' schedulers.
     """
-    import importlib
+    import diffusers
 
     given = str(config.get("_class_name", ""))
-    if given not in SCHEDULERS:
-        close = nearest(given, SCHEDULERS)
-        hint = f"did you mean {close}?" if close else f"known: {', '.join(SCHEDULERS)}"
+    known = [name for name in dir(diffusers) if name.endswith("Scheduler")]
+    if given not in known:
+        close = nearest(given, known)
+        hint = f"did you mean {close}?" if close else "expected a class name such as DDIMScheduler"
         raise ModelError(f"unknown scheduler {given!r}", hint)
-    module = importlib.import_module(f"diffusers.schedulers.{SCHEDULERS[given]}")
     with quiet():
-        return getattr(module, given).from_config(dict(config))
+        return getattr(diffusers, given).from_config(dict(config))
 
 
 def load_tokenizer(folder: Path, **settings: Any) -> Any:

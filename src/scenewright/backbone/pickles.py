@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import io
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -157,4 +158,6 @@ def _read_zip(path: Path) -> Any:
 
 def _read_old(path: Path) -> Any:
     """The format before torch 1.6, through torch's own reader of tensors only."""
-    return torch.load(path, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # about pickle protocols; what it cannot read it refuses
+        return torch.load(path, map_location="cpu", weights_only=True)

@@ -79,17 +79,16 @@ def load_single_file(
     configs["unet"]["in_channels"] = _input_channels(tensors, path)
     parts = convert_original(tensors, configs, where=str(path), ema=ema)
     words = load_tokenizer(_tokenizer_folder(path, tokenizer), **_padding(configs["text_encoder"]))
-    backbone = Backbone(
+    exact = dtype in (torch.float32, torch.float16)
+    return Backbone(
         name or path.stem,
         words,
         fill(build_text_encoder(configs["text_encoder"]), parts["text_encoder"], device, dtype, str(path)),
         fill(build_unet(configs["unet"]), parts["unet"], device, dtype, str(path)),
         fill(build_vae(configs["vae"]), parts["vae"], device, dtype, str(path)),
         build_scheduler(configs["scheduler"]),
+        stored_fingerprint="" if exact else fingerprint(parts["unet"]),
     )
-    if dtype not in (torch.float32, torch.float16):
-        backbone.__dict__["fingerprint"] = fingerprint(parts["unet"])
-    return backbone
 
 
 def read_original(path: Path) -> dict[str, Tensor]:

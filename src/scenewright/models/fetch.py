@@ -64,7 +64,7 @@ def _fill_blob(repo: str, file: File, revision: str | None) -> None:
     """Bring a large file's blob into the cache, from where the last attempt stopped."""
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
     from huggingface_hub.file_download import http_get, repo_folder_name
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     url = hf_hub_url(repo, file.path, revision=revision)
     found = get_hf_file_metadata(url)

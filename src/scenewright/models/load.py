@@ -24,21 +24,22 @@ class ModelNotice(UserWarning):
 
 def load_bundle(
     name: str,
-    device: str = "auto",
-    dtype: str = "auto",
+    device: torch.device | str = "auto",
+    dtype: torch.dtype | str = "auto",
     *,
     allow_other_backbone: bool = False,
 ) -> Bundle:
     """The model called `name` (see `registry.resolve`), in memory.
 
     `device` is ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``; `dtype` is ``auto`` (half precision on an
-    accelerator, single on the CPU) or one of `DTYPES`. `allow_other_backbone` lets an adapter run on another
-    backbone of the same layout. Raises ModelError if it is not there or does not fit together, InputError for
-    an unknown device or number type. Nothing is fetched from the network.
+    accelerator, single on the CPU) or one of `DTYPES`; torch's own objects are taken as well.
+    `allow_other_backbone` lets an adapter run on another backbone of the same layout. Raises ModelError if
+    the model is not there or does not fit together, InputError for an unknown device or number type. Nothing
+    is fetched from the network.
     """
     place = resolve(name)
-    where = pick_device(device)
-    number = pick_dtype(dtype, where)
+    where = pick_device(str(device))
+    number = pick_dtype(str(dtype).removeprefix("torch."), where)
     for notice in place.notices:
         warnings.warn(ModelNotice(notice), stacklevel=2)
     backbone = _backbone(place, where, number)

@@ -169,7 +169,7 @@ def _need_room(card: Card, mirror: Mirror, files: list[File]) -> None:
     place = Path(constants.HF_HUB_CACHE)
     while not place.exists():
         place = place.parent
-    free = shutil.disk_usage(place).free
+    free = shutil.disk_usage(place)[2]
     if needed > free:
         raise StorageError(
             f"{card.alias} needs {needed / 1e9:.1f} GB, {place} has {free / 1e9:.1f} GB left",
