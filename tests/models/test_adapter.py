@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -133,3 +135,32 @@ def test_saving_says_what_is_wrong(gligen: Gligen, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot write the adapter"):
         save_adapter(tmp_path / "file" / "x.safetensors", gligen, gligen.config, "gligen", "0")
     assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
+    code = """
+import resource, signal, sys
+from scenewright.backbone.load import save_folder
+from scenewright.condition.gligen import Gligen
+from scenewright.errors import StorageError
+from scenewright.models.adapter import save_adapter
+from scenewright.testing import tiny_backbone
+tiny = tiny_backbone(0)
+gligen = Gligen.for_unet(tiny.unet)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+for write in (
+    lambda: save_adapter(sys.argv[1] + "/g.safetensors", gligen, gligen.config, "gligen", "0"),
+    lambda: save_folder(tiny, sys.argv[1] + "/model"),
+):
+    try:
+        write()
+    except StorageError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert [line.split(" to ")[0] for line in done.stdout.splitlines()] == [
+        "cannot write the adapter",
+        "cannot write the model",
+    ], done.stderr
+    assert list(tmp_path.iterdir()) == []

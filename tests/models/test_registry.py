@@ -19,7 +19,7 @@ from scenewright.models.adapter import save_adapter
 from scenewright.models.cards import KINDS, card_of_repo, cards, living_id, removed_ids
 from scenewright.models.load import ModelNotice, load_bundle, pick_device, pick_dtype
 from scenewright.models.overview import add, overview, table
-from scenewright.models.registry import resolve
+from scenewright.models.registry import cards_of, resolve
 from scenewright.models.store import added, home, remember, snapshot
 from scenewright.testing import tiny_backbone
 
@@ -258,3 +258,19 @@ def test_converting_a_single_file(tmp_path: Path, tiny: Backbone, folder: Path) 
     with pytest.raises(InputError, match="grounding slots") as caught:
         convert(str(folder), str(tmp_path / "out"))
     assert "--slots 30" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "aliases"),
+    [
+        ("nano+gligen", ["nano", "nano+gligen"]),
+        ("sd15+gligen", ["sd15", "sd14+gligen"]),
+        ("sd15-file", ["clip-tokenizer", "sd15-file"]),
+        ("runwayml/stable-diffusion-v1-5+gligen", ["sd15", "sd14+gligen"]),
+        ("someone/thing", ["someone/thing"]),
+    ],
+)
+def test_what_a_name_is_made_of(name: str, aliases: list[str]) -> None:
+    found, notices = cards_of(name)
+    assert [card.alias for card in found] == aliases
+    assert bool(notices) == name.startswith("runwayml")

@@ -56,11 +56,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write `tensors` and text `metadata` as safetensors (not atomic: the caller moves it into place)."""
-    from safetensors.torch import save
+    """Write `tensors` and text `metadata` as safetensors (not atomic: the caller moves it into place).
+
+    Raises StorageError if it cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
 
     plain = {key: tensor.detach().to("cpu").contiguous() for key, tensor in tensors.items()}
     try:
-        path.write_bytes(save(plain, metadata=dict(metadata)))
-    except OSError as error:
+        save_file(plain, path, metadata=dict(metadata))
+    except (OSError, SafetensorError) as error:
         raise StorageError(f"cannot write {path}: {error}", "check the folder and the free space") from error

@@ -69,8 +69,9 @@ def cards_of(name: str) -> tuple[list[Card], tuple[str, ...]]:
     """
     if name in cards():
         card = cards()[name]
-        below = [cards()[card.belongs_to]] if card.kind == "adapter" and card.belongs_to else []
-        return [*below, card], ()
+        below = [card.belongs_to] if card.kind == "adapter" and card.belongs_to else []
+        below += ["clip-tokenizer"] if card.single_file else []
+        return [*(cards()[alias] for alias in below), card], ()
     base, word = split(name)
     notices: tuple[str, ...] = ()
     if base in cards():
