@@ -1,0 +1,108 @@
+"""The embedded family: autoencoder, text encoder, UNet and GLIGEN adapter, in the order in which they are trained.
+
+`runs/nano.sh` runs them; each stage starts from what the one before exported.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scenewright.train.denoiser import DenoiserConfig, UnetSizes
+from scenewright.train.recipe import LoopConfig, Recipe
+from scenewright.train.recipes import register
+from scenewright.train.text import TextConfig
+from scenewright.train.vae import VaeConfig
+
+OUT = Path("runs/out")
+
+
+@register("nano-vae")
+def nano_vae() -> Recipe:
+    """The autoencoder of nano: pictures to latents at an eighth of the size."""
+    return Recipe(
+        name="nano-vae",
+        task=VaeConfig(),
+        loop=LoopConfig(
+            steps=3000,
+            batch_size=16,
+            lr=3e-3,
+            warmup_steps=50,
+            final_lr=0.02,
+            ema_decay=0.995,
+            precision="bf16",
+            log_every=50,
+            validate_every=500,
+            save_every=250,
+        ),
+    )
+
+
+@register("nano-text")
+def nano_text() -> Recipe:
+    """Tokenizer and text encoder of nano, trained against a picture tower."""
+    return Recipe(
+        name="nano-text",
+        task=TextConfig(),
+        loop=LoopConfig(
+            steps=3000,
+            batch_size=128,
+            lr=1e-3,
+            warmup_steps=100,
+            final_lr=0.02,
+            ema_decay=0.99,
+            precision="bf16",
+            log_every=50,
+            validate_every=500,
+            save_every=250,
+        ),
+    )
+
+
+@register("nano-base")
+def nano_base() -> Recipe:
+    """The UNet of nano, half of its batches with boxes through fusers that are trained with it."""
+    return Recipe(
+        name="nano-base",
+        task=DenoiserConfig(
+            train=("base", "adapter"),
+            vae=OUT / "nano-vae" / "export",
+            text=OUT / "nano-text" / "export",
+            unet=UnetSizes(),
+            slots=10,
+            layout_rate=0.5,
+        ),
+        loop=LoopConfig(
+            steps=4000,
+            batch_size=32,
+            lr=1e-3,
+            warmup_steps=200,
+            final_lr=0.05,
+            ema_decay=0.995,
+            precision="bf16",
+            log_every=25,
+            validate_every=500,
+            save_every=100,
+        ),
+    )
+
+
+@register("nano-gligen")
+def nano_gligen() -> Recipe:
+    """The GLIGEN text-box adapter on the frozen nano."""
+    return Recipe(
+        name="nano-gligen",
+        task=DenoiserConfig(train=("adapter",), backbone="nano", slots=10),
+        loop=LoopConfig(
+            steps=1500,
+            batch_size=32,
+            lr=5e-4,
+            warmup_steps=50,
+            final_lr=0.05,
+            weight_decay=0.0,
+            ema_decay=0.995,
+            precision="bf16",
+            log_every=25,
+            validate_every=250,
+            save_every=100,
+        ),
+    )

@@ -1,0 +1,165 @@
+"""Training the autoencoder of a small latent diffusion family.
+
+Kingma and Welling, "Auto-Encoding Variational Bayes", 2014 (the bound; KL weight far below 1 as in Rombach
+et al. 2022, section 3.1). Pictures of the drawn worlds have hard edges, so the reconstruction term is L1 on
+pixels plus L1 on their differences in x and y; no perceptual network, no discriminator.
+
+Letters: B batch, H W pixels (a crop), C latent channels, h w cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scenewright.train.data import stream_rng
+from scenewright.train.renders import Renders, Source, open_renders
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
+    from scenewright.train.recipe import LoopConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaeConfig:
+    """The network's sizes and what it sees."""
+
+    channels: tuple[int, ...] = (16, 32, 64, 128)  # per level; each level but the first halves the picture
+    latent_channels: int = 8
+    groups: int = 4  # of the GroupNorms
+    crop_px: int = 64  # side of the training crops; the network is convolutional
+    kl_weight: float = 1e-6
+    log_variance: float = -6.0  # of the latents at the start; at 0 colours drown in noise and stay lost
+    gradient_weight: float = 1.0  # of the L1 between pixel differences
+    sources: tuple[Source, ...] = (
+        Source(name="toybox", count=24_000, share=0.75),
+        Source(name="town", count=8_000, size_wh=(192, 96), share=0.25),
+    )
+    cache: Path = Path("runs/out/cache")
+    probe: int = 64  # held-out pictures of the validation
+
+    def build(self, loop: LoopConfig) -> VaeTask:
+        """The task of this configuration."""
+        return VaeTask(self, loop)
+
+
+def fresh_vae(config: VaeConfig) -> AutoencoderKL:
+    """A randomly initialised autoencoder without attention, stride 2 ** (levels - 1)."""
+    from diffusers import AutoencoderKL
+
+    levels = len(config.channels)
+    vae = AutoencoderKL(
+        block_out_channels=config.channels,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        layers_per_block=1,
+        latent_channels=config.latent_channels,
+        norm_num_groups=config.groups,
+        mid_block_add_attention=False,
+        sample_size=128,
+        scaling_factor=1.0,
+    )
+    with torch.no_grad():
+        vae.quant_conv.bias[config.latent_channels :] = config.log_variance
+    return vae
+
+
+class VaeTask:
+    """Autoencoder training on random crops; `export` measures the latents' spread and stores it."""
+
+    def __init__(self, config: VaeConfig, loop: LoopConfig) -> None:
+        self.config = config
+        self.seed, self.batch_size = loop.seed, loop.batch_size
+        self.vae = fresh_vae(config)
+        self.modules = {"vae": self.vae}
+        self.sources: list[Renders] = []
+        self.device = torch.device("cpu")
+
+    def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Draws or maps the pictures."""
+        self.device = device
+        self.sources = [open_renders(source, self.config.cache, print) for source in self.config.sources]
+
+    def groups(self) -> list[dict[str, Any]]:
+        """One group: every weight."""
+        return [{"params": list(self.vae.parameters()), "weight_decay": 0.0}]
+
+    def batch(self, step: int, rank: int, size: int) -> Tensor:
+        """Crops image_BHW3, uint8."""
+        rng = stream_rng(self.seed, "vae", step, rank)
+        shares = np.array([source.share for source in self.config.sources])
+        which = int(rng.choice(len(shares), p=shares / shares.sum()))
+        images_BHW3 = self.sources[which].images(rng.integers(len(self.sources[which]), size=self.batch_size))
+        side = self.config.crop_px
+        height, width = images_BHW3.shape[1:3]
+        y = rng.integers(height - side + 1, size=self.batch_size)
+        x = rng.integers(width - side + 1, size=self.batch_size)
+        crops = [image[r : r + side, c : c + side] for image, r, c in zip(images_BHW3, y, x, strict=True)]
+        return torch.from_numpy(np.stack(crops))
+
+    def loss(self, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """L1 of pixels and of their differences, and the KL term (per latent value)."""
+        image_BCHW = to_signal(batch.to(self.device))
+        moments = self.vae.quant_conv(self.vae.encoder(image_BCHW)).float()
+        mean_BChw, log_BChw = moments.chunk(2, dim=1)
+        log_BChw = log_BChw.clamp(-30.0, 20.0)
+        noise = torch.randn(mean_BChw.shape, generator=generator, device="cpu").to(mean_BChw.device)
+        z_BChw = mean_BChw + torch.exp(0.5 * log_BChw) * noise
+        out_BCHW = self.vae.decode(z_BChw).sample.float()
+        pixels = (out_BCHW - image_BCHW).abs().mean()
+        edges = sum((out_BCHW.diff(dim=d) - image_BCHW.diff(dim=d)).abs().mean() for d in (2, 3))
+        kl = 0.5 * (mean_BChw**2 + log_BChw.exp() - 1.0 - log_BChw).sum((1, 2, 3)).mean()
+        loss = pixels + self.config.gradient_weight * edges + self.config.kl_weight * kl
+        return loss, {"l1": float(pixels.detach()), "kl": float(kl.detach())}
+
+    def validate(self, step: int, out: Path) -> dict[str, float]:
+        """PSNR in dB on held-out toybox pictures, and a sheet of pictures above their reconstructions."""
+        from scenewright.scene.draw import contact_sheet
+        from scenewright.scene.io import write_png
+        from scenewright.world import toybox
+
+        images = np.stack([toybox.draw(seed).image for seed in range(self.config.probe)])
+        rebuilt = self._rebuild(images)
+        error = ((images.astype(np.float32) - rebuilt.astype(np.float32)) ** 2).mean((1, 2, 3))
+        psnr = float((10 * np.log10(255.0**2 / error)).mean())
+        rows = [*images[:8], *rebuilt[:8]]
+        write_png(out / f"reconstruction-{step:07d}.png", contact_sheet(rows, [""] * len(rows), columns=8))
+        return {"psnr_db": psnr}
+
+    def _rebuild(self, images_BHW3: np.ndarray) -> np.ndarray:
+        parts = []
+        with torch.no_grad():
+            for start in range(0, len(images_BHW3), 8):
+                rows = to_signal(torch.from_numpy(images_BHW3[start : start + 8]).to(self.device))
+                mean = self.vae.quant_conv(self.vae.encoder(rows)).chunk(2, dim=1)[0]
+                out = self.vae.decode(mean).sample.float()
+                parts.append(
+                    ((out + 1) * 127.5).clamp(0, 255).round().permute(0, 2, 3, 1).byte().cpu().numpy()
+                )
+        return np.concatenate(parts)
+
+    def export(self, folder: Path) -> None:
+        """A diffusers folder in half precision, latents scaled to unit spread over 512 training pictures."""
+        rng = np.random.default_rng(self.seed)
+        squares, number = 0.0, 0
+        with torch.no_grad():
+            for renders in self.sources:
+                for _ in range(256 // 16):
+                    images = torch.from_numpy(renders.images(rng.integers(len(renders), size=16)))
+                    mean = self.vae.quant_conv(self.vae.encoder(to_signal(images.to(self.device))))
+                    mean = mean.chunk(2, dim=1)[0].float()
+                    squares, number = squares + float((mean**2).sum()), number + mean.numel()
+        self.vae.register_to_config(scaling_factor=round((number / squares) ** 0.5, 4))
+        self.vae.to(torch.float16).save_pretrained(folder / "vae")
+        self.vae.to(torch.float32)
+
+
+def to_signal(images_BHW3: Tensor) -> Tensor:
+    """uint8 BHW3 to float32 BCHW in [-1, 1]."""
+    return images_BHW3.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1.0
