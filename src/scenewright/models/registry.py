@@ -70,8 +70,8 @@ def cards_of(name: str) -> tuple[list[Card], tuple[str, ...]]:
     if name in cards():
         card = cards()[name]
         below = [card.belongs_to] if card.kind == "adapter" and card.belongs_to else []
-        below += ["clip-tokenizer"] if card.single_file else []
-        return [*(cards()[alias] for alias in below), card], ()
+        beside = ["clip-tokenizer"] if card.single_file else []
+        return [cards()[alias] for alias in (*below, name, *beside)], ()
     base, word = split(name)
     notices: tuple[str, ...] = ()
     if base in cards():
