@@ -38,8 +38,8 @@ HARMLESS = ("pytorch_lightning", "lightning", "lightning_fabric", "omegaconf", "
 """Libraries whose objects are replaced by inert marks."""
 
 PLAIN = (
-    *("dict", "list", "tuple", "set", "frozenset", "int", "float", "str", "bool", "bytes", "object", "complex"),
-    *("long", "unicode", "slice", "range", "xrange"),
+    *("dict", "list", "tuple", "set", "frozenset", "slice", "range", "xrange"),
+    *("int", "long", "float", "complex", "bool", "str", "unicode", "bytes", "object"),
 )
 """Built-in types that a file may mention."""
 
