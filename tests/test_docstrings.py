@@ -47,7 +47,7 @@ def missing_in(path: Path) -> list[str]:
     found = [] if ast.get_docstring(tree) else [f"{where}: the module"]
     for name, node in public(tree):
         method = "." in name
-        if method and node.name in INHERITED or _is_setter_or_overload(node):
+        if (method and node.name in INHERITED) or _is_setter_or_overload(node):
             continue
         if not ast.get_docstring(node):
             found.append(f"{where}:{node.lineno} {name}")

@@ -51,7 +51,7 @@ def module_of(path: Path) -> list[str]:
 
 
 def imports(path: Path) -> Iterator[tuple[str, int, bool]]:
-    """Absolute names that a file imports anywhere, with the line, and whether it happens when it is loaded."""
+    """Absolute names that a file imports anywhere, the line, and whether it happens on loading."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     late: set[ast.AST] = set()
     for node in ast.walk(tree):

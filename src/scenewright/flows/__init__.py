@@ -1,0 +1,1 @@
+"""What a user does, one page per action: generate, sample a world."""
