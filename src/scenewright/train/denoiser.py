@@ -1,38 +1,48 @@
 """Training a denoising UNet, a GLIGEN adapter on it, or both together.
 
-Ho et al., "Denoising Diffusion Probabilistic Models", 2020 (the simple loss); Salimans and Ho, "Progressive
-Distillation", 2022, appendix D (v-prediction: in terms of the noise the loss is weighted by 1 + 1/SNR, which is what
-puts weight on the high noise levels where layout is decided); Hang et al. 2023, "Min-SNR"; Li et al. 2023, GLIGEN.
+Ho et al., "Denoising Diffusion Probabilistic Models", 2020 (eq. 14, the simple loss); Salimans and Ho,
+"Progressive Distillation", 2022, appendix D (v-prediction: in terms of the noise its loss is weighted by
+1 + 1/SNR, which is what puts weight on the high noise levels where layout is decided); Hang et al.,
+"Efficient Diffusion Training via Min-SNR Weighting Strategy", 2023, section 3.4; Li et al., "GLIGEN", 2023
+(what is trained, what is dropped).
 
-`train` says what gets gradients: ``base`` the UNet, ``adapter`` the fusers and the token network. With both, a share of
-`layout_rate` of the batches passes through the fusers and the rest through the bare UNet, so that the UNet stays a
-text-to-image model of its own while its features learn to carry positions.
+`train` says what gets gradients: ``base`` the UNet, ``adapter`` the fusers and the token network. With both,
+a share of `layout_rate` of the batches passes through the fusers and the rest through the bare UNet, so that
+the UNet stays a text-to-image model of its own while its features learn to carry positions.
 
 Letters: B batch, C latent channels, h w cells, N slots, L text tokens, D width.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from scenewright.backbone.call import Call, Conditioning
+from scenewright.backbone.latents import encode
 from scenewright.backbone.load import load_folder, save_folder
 from scenewright.backbone.model import Backbone
 from scenewright.backbone.network import network
 from scenewright.backbone.noise import Noise
-from scenewright.backbone.text import embed
+from scenewright.backbone.parts import build_text_encoder, build_vae, fill, load_tokenizer
+from scenewright.backbone.text import PromptCut, embed
+from scenewright.backbone.weights import read_folder
 from scenewright.condition.gligen import Gligen, GligenConfig, inputs_from_scenes
 from scenewright.errors import InputError
 from scenewright.train.data import stream_rng
-from scenewright.train.latents import Latents, open_latents
+from scenewright.train.latents import Latents, open_pool
 from scenewright.train.probe import ProbeConfig, probe
 from scenewright.train.renders import Item, Source
+from scenewright.train.vae import to_signal
 
 if TYPE_CHECKING:
     from scenewright.train.recipe import LoopConfig
@@ -66,17 +76,35 @@ class DenoiserConfig:
     caption_drop: float = 0.1  # share of the captions replaced by the empty text
     layout_drop: float = 0.1  # share of the layouts replaced by the null layout
     gate_lr_scale: float = 10.0  # learning rate of the gates over that of the rest
-    snr_gamma: float | None = None  # min-SNR clipping of the loss weight; None: the plain loss of the prediction
+    snr_gamma: float | None = (
+        None  # min-SNR clipping of the loss weight; None: the plain loss of the prediction
+    )
     one_object_steps: int = 0  # curriculum: only pictures with one instance before this step
     sources: tuple[Source, ...] = (TOYBOX, TOWN)
+    data: Path | None = None  # a folder of Records, in place of `sources`
+    size: int = 128  # pixels along each side of the squares that are cut from the pictures of `data`
+    cache_latents: bool = True  # encode every picture once; false: again in each step, without a file
+    flip: bool = False  # mirror half of the pictures and their boxes; texts that say left or right turn wrong
     cache: Path = Path("runs/out/cache")
-    probe: ProbeConfig = ProbeConfig()
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
 
     def __post_init__(self) -> None:
         if not self.train:
             raise InputError("task.train is empty; expected base, adapter or base,adapter")
         if self.unet is not None and (self.vae is None or self.text is None):
             raise InputError("a fresh UNet needs task.vae and task.text", "point both to exported folders")
+        for name in ("layout_rate", "caption_drop", "layout_drop"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"task.{name} must be in [0, 1], not {getattr(self, name)}")
+        if self.size < 8 or self.size % 8:
+            raise InputError(f"task.size must be a multiple of 8, not {self.size}")
+
+    @property
+    def pictures(self) -> tuple[Source, ...]:
+        """`sources`, or the folder `data` in their place."""
+        if self.data is None:
+            return self.sources
+        return (Source(name=str(self.data), size_wh=(self.size, self.size)),)
 
     def build(self, loop: LoopConfig) -> DenoiserTask:
         """The task of this configuration."""
@@ -96,38 +124,51 @@ class DenoiserTask:
         """Loads or makes the networks, attaches the adapter, caches latents and phrase embeddings."""
         config, self.device = self.config, device
         self.backbone = _backbone(config, device)
-        unet = self.backbone.unet
-        unet.requires_grad_("base" in config.train)
-        self.adapter = self._adapter()
-        if "base" in config.train:
-            self.modules["unet"] = unet
-        if self.adapter is not None and "adapter" in config.train:
-            self.modules["adapter"] = self.adapter
-        self.handle = self.adapter.attach(unet) if self.adapter is not None else None
-        self.denoise = network(unet)
+        self._choose_modules()
+        self.denoise = network(self.backbone.unet)
         self.noise = Noise(self.backbone.scheduler, 10, device)
-        self.latents = [open_latents(source, config.cache, self.backbone) for source in config.sources]
+        self.pools = [
+            open_pool(source, config.cache, self.backbone, cached=config.cache_latents, flip=config.flip)
+            for source in config.pictures
+        ]
         self.known = self._phrases()
         self.empty_LD = embed(self.backbone, [""]).tokens_BLD[0]
         self.single = [
             np.array([i for i, item in enumerate(source.items) if len(item.boxes) == 1])
-            for source in self.latents
+            for source in self.pools
         ]
 
+    def _choose_modules(self) -> None:
+        """What is trained gets gradients; the adapter, if there is one, is attached."""
+        unet, train = self.backbone.unet, self.config.train
+        unet.requires_grad_("base" in train)
+        self.adapter = self._adapter()
+        if "base" in train:
+            self.modules["unet"] = unet
+        if self.adapter is not None and "adapter" in train:
+            self.modules["adapter"] = self.adapter
+        self.handle = self.adapter.attach(unet) if self.adapter is not None else None
+
     def _adapter(self) -> Gligen | None:
-        config = self.config
-        if "adapter" not in config.train and config.layout_rate == 0:
-            return None
+        """The adapter to train, or a finished one that stays as it is beside the trained UNet; or None."""
+        config, trained = self.config, "adapter" in self.config.train
         if config.adapter is not None:
             from scenewright.models.adapter import load_adapter
 
             adapter = load_adapter(config.adapter, self.backbone, allow_other="base" in config.train)
-            return adapter.float().requires_grad_(True)
+            assert isinstance(adapter, Gligen)
+            return adapter.float().requires_grad_(trained)
+        if not trained:
+            return None
         return Gligen.for_unet(self.backbone.unet, GligenConfig(slots=config.slots), seed=self.seed)
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Recompute the UNet's activations in the backward pass, also where only the adapter is trained."""
+        self.backbone.unet.enable_gradient_checkpointing()
 
     def _phrases(self) -> dict[str, Tensor]:
         """Pooled embedding of every different phrase of the data, on the CPU."""
-        phrases = sorted({p for source in self.latents for item in source.items for p in item.phrases})
+        phrases = sorted({p for source in self.pools for item in source.items for p in item.phrases})
         pooled_BD = embed(self.backbone, phrases).pooled_BD.cpu() if phrases else torch.zeros(0, 1)
         return dict(zip(phrases, pooled_BD, strict=False))
 
@@ -149,40 +190,58 @@ class DenoiserTask:
     def batch(self, step: int, rank: int, size: int) -> dict[str, Any]:
         """Latents z_BChw of one source with captions, layouts and the coins of this step."""
         rng = stream_rng(self.seed, "denoiser", step, rank)
-        shares = np.array([source.share for source in self.config.sources])
+        sources, rows = self.config.pictures, self.batch_size
+        shares = np.array([source.share for source in sources])
         which = int(rng.choice(len(shares), p=shares / shares.sum()))
-        source, single = self.latents[which], self.single[which]
-        if step < self.config.one_object_steps and len(single):
-            index = single[rng.integers(len(single), size=self.batch_size)]
-        else:
-            index = rng.integers(len(source.items), size=self.batch_size)
-        drop_text = rng.random(self.batch_size) < self.config.caption_drop
+        pool, index_B = self.pools[which], self._index(which, step, rng)
+        no_text_B = rng.random(rows) < self.config.caption_drop
+        no_layout_B = torch.from_numpy(rng.random(rows) < self.config.layout_drop)
+        layout = bool(rng.random() < self.config.layout_rate) and self.adapter is not None
+        mirror_B = rng.random(rows) < 0.5 if self.config.flip else np.zeros(rows, dtype=bool)
+        items = [pool.items[i] for i in index_B]
         return {
-            "z": torch.from_numpy(source.z_NChw[index].astype(np.float32)),
-            "captions": ["" if d else source.items[i].caption for i, d in zip(index, drop_text, strict=True)],
-            "items": [_Boxed(source.items[i]) for i in index],
-            "size_wh": self.config.sources[which].size_wh,
-            "no_layout": torch.from_numpy(rng.random(self.batch_size) < self.config.layout_drop),
-            "layout": bool(rng.random() < self.config.layout_rate) and self.adapter is not None,
+            **pool.rows(index_B, mirror_B),
+            "captions": ["" if drop else item.caption for item, drop in zip(items, no_text_B, strict=True)],
+            "items": [_Boxed(one.mirrored() if m else one) for one, m in zip(items, mirror_B, strict=True)],
+            "size_wh": sources[which].size_wh,
+            "no_layout": no_layout_B,
+            "layout": layout,
         }
 
+    def _index(self, which: int, step: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Pictures of one batch; only those with one instance while the curriculum says so."""
+        single = self.single[which]
+        if step < self.config.one_object_steps and len(single):
+            chosen: NDArray[np.int64] = single[rng.integers(len(single), size=self.batch_size)]
+            return chosen
+        return rng.integers(len(self.pools[which].items), size=self.batch_size)
+
     def loss(self, batch: dict[str, Any], generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Squared error of the network's prediction at uniform timesteps."""
-        z0_BChw = batch["z"].to(self.device)
+        """Squared error of the prediction at uniform timesteps; logs that of the noisier half as ``high``."""
+        z0_BChw = self._clean(batch)
         rows = len(z0_BChw)
         t_B = torch.randint(self.noise.train_timesteps, (rows,), generator=generator, device=generator.device)
         noise_BChw = torch.randn(z0_BChw.shape, generator=generator, device=generator.device)
         t_B, noise_BChw = t_B.to(self.device), noise_BChw.to(self.device)
         z_BChw = self.noise.scale(self.noise.add(z0_BChw, noise_BChw, t_B), t_B)
-        with torch.autocast(self.device.type, enabled=False):
-            text_BLD = embed(self.backbone, batch["captions"]).tokens_BLD.float()
-        cond = Conditioning(text_BLD, self._grounding(batch) if batch["layout"] else None)
-        output_BChw = self.denoise(z_BChw, Call.plain(t_B, cond)).float()
+        output_BChw = self.denoise(z_BChw, Call.plain(t_B, self._conditioning(batch))).float()
         error_B = ((output_BChw - self.noise.target(z0_BChw, noise_BChw, t_B)) ** 2).mean((1, 2, 3))
         error_B = error_B * self._weight(t_B)
-        high = t_B > 500
+        high = t_B > self.noise.train_timesteps // 2
         logged = {"high": float(error_B[high].detach().mean())} if bool(high.any()) else {}
         return error_B.mean(), logged
+
+    def _clean(self, batch: dict[str, Any]) -> Tensor:
+        """The clean latents z0_BChw of a batch, float32."""
+        if "z" in batch:
+            return batch["z"].to(self.device)
+        return encode(self.backbone, to_signal(batch["images"].to(self.device))).float()
+
+    def _conditioning(self, batch: dict[str, Any]) -> Conditioning:
+        with torch.autocast(self.device.type, enabled=False), warnings.catch_warnings():
+            warnings.simplefilter("ignore", PromptCut)
+            text_BLD = embed(self.backbone, batch["captions"]).tokens_BLD.float()
+        return Conditioning(text_BLD, self._grounding(batch) if batch["layout"] else None)
 
     def _weight(self, t_B: Tensor) -> Tensor:
         """min(SNR, gamma) over the weight that the prediction itself gives the clean latent's error."""
@@ -197,9 +256,7 @@ class DenoiserTask:
     def _grounding(self, batch: dict[str, Any]) -> Any:
         assert self.adapter is not None
         scenes = [boxed.item.scene(batch["size_wh"]) for boxed in batch["items"]]
-        inputs = inputs_from_scenes(
-            scenes, self.backbone, self.adapter.config, "largest", known=self.known
-        )
+        inputs = inputs_from_scenes(scenes, self.backbone, self.adapter.config, "largest", known=self.known)
         keep_B1 = (~batch["no_layout"]).float().unsqueeze(1)
         inputs = replace(inputs, masks_BN=inputs.masks_BN * keep_B1)
         grounding = self.adapter.grounding(inputs)
@@ -254,7 +311,7 @@ def _write_adapter(adapter: Any, backbone: Backbone, folder: Path, fresh_base: b
 
 
 def _backbone(config: DenoiserConfig, device: torch.device) -> Backbone:
-    """The backbone to train on, in float32; with `unet` sizes a fresh UNet between the given VAE and text encoder."""
+    """The backbone to train on, in float32: a finished one, or a fresh UNet between VAE and text encoder."""
     if config.unet is None:
         from scenewright.models.load import load_bundle
 
@@ -265,15 +322,43 @@ def _backbone(config: DenoiserConfig, device: torch.device) -> Backbone:
 
 def fresh_backbone(vae: Path, text: Path, sizes: UnetSizes, device: torch.device) -> Backbone:
     """An untrained UNet (v-prediction, scaled-linear schedule) between a trained VAE and text encoder."""
-    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-    from transformers.models.clip.modeling_clip import CLIPTextModel
-    from transformers.models.clip.tokenization_clip import CLIPTokenizer
+    from diffusers import DDIMScheduler
 
-    autoencoder = AutoencoderKL.from_pretrained(vae / "vae", torch_dtype=torch.float32)
-    encoder = CLIPTextModel.from_pretrained(text / "text_encoder", torch_dtype=torch.float32)
+    autoencoder = _frozen(build_vae, vae / "vae", device)
+    encoder = _frozen(build_text_encoder, text / "text_encoder", device)
+    scheduler = DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+    return Backbone(
+        "nano",
+        load_tokenizer(text / "tokenizer"),
+        text_encoder=encoder,
+        unet=_fresh_unet(sizes, autoencoder, encoder).to(device),
+        vae=autoencoder,
+        scheduler=scheduler,
+    )
+
+
+def _frozen(build: Callable[[Any], nn.Module], folder: Path, device: torch.device) -> Any:
+    """A finished network in float32, from the folder that a task's export wrote."""
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder} holds no trained network", "train the stage before this one first")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return fill(build(config), read_folder(folder), device, torch.float32, where=f"{folder}")
+
+
+def _fresh_unet(sizes: UnetSizes, autoencoder: Any, encoder: Any) -> Any:
+    from diffusers import UNet2DConditionModel
+
     levels = len(sizes.channels)
     stride = 2 ** (len(autoencoder.config.block_out_channels) - 1)
-    unet = UNet2DConditionModel(
+    return UNet2DConditionModel(
         sample_size=128 // stride,
         in_channels=autoencoder.config.latent_channels,
         out_channels=autoencoder.config.latent_channels,
@@ -284,25 +369,6 @@ def fresh_backbone(vae: Path, text: Path, sizes: UnetSizes, device: torch.device
         attention_head_dim=sizes.heads,
         norm_num_groups=sizes.groups,
         cross_attention_dim=encoder.config.hidden_size,
-    )
-    scheduler = DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        prediction_type="v_prediction",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
-    for module in (autoencoder, encoder):
-        module.requires_grad_(False).eval().to(device)
-    return Backbone(
-        "nano",
-        CLIPTokenizer.from_pretrained(text / "tokenizer"),
-        text_encoder=encoder,
-        unet=unet.to(device),
-        vae=autoencoder,
-        scheduler=scheduler,
     )
 
 

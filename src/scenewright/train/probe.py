@@ -1,7 +1,7 @@
 """The probe of layout control: a fixed set of held-out scenes, drawn with and without their layout.
 
-Control of an adapter appears suddenly and late while the loss shows nothing (see docs/papers.md), so this is what is
-watched in training: in how many boxes the asked colour is found, and the IoU of its region with the box.
+Control of an adapter appears suddenly and late while the loss shows nothing, so this is what is watched in
+training: in how many boxes the asked colour is found, and the IoU of its region with the box.
 """
 
 from __future__ import annotations

@@ -91,6 +91,12 @@ class Means:
         return {key: sums[key] / sum(state["counts"].get(key, 0) for state in states) for key in keys}
 
 
+def say(text: str) -> None:
+    """One line on stderr, from the main process only."""
+    if os.environ.get("RANK", "0") == "0":
+        Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 class Display:
     """A bar with the time left on a terminal; elsewhere one line now and then. Everything goes to stderr."""
 

@@ -1,25 +1,28 @@
-"""Pictures to train on: the drawn worlds, or a folder of Records; kept on disk in parts once drawn or read.
+"""Pictures to train on: the drawn worlds, kept on disk once drawn, or a folder of Records, read on demand.
 
-A part is two files, ``NAME-<first>.npy`` (pictures, uint8 NHW3) and ``NAME-<first>.jsonl`` (what is in
-them); it is written under a temporary name and renamed, so that a killed run continues with the next part.
-Training seeds start at `FIRST_SEED`; smaller seeds are held out for evaluation and never drawn here.
+Drawn pictures are kept in parts of two files, ``NAME-<first>.npy`` (pictures, uint8 NHW3) and
+``NAME-<first>.jsonl`` (what is in them), written under a hidden name and renamed, so that a killed run
+continues with the next part. Several processes may open the same cache: one writes, the others wait. Training
+seeds start at `FIRST_SEED`; smaller seeds are held out for evaluation and never drawn here.
 
 Letters: N pictures, H W pixels, 4 box corners (xyxy in [0,1]).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scenewright.errors import InputError
-from scenewright.scene import Instance, Scene
+from scenewright.scene import Box, Instance, Scene
 
 FIRST_SEED = 1_000_000
 PART = 500
@@ -55,21 +58,37 @@ class Item:
 
     def scene(self, size_wh: tuple[int, int]) -> Scene:
         """A scene with this caption, phrases and boxes."""
-        from scenewright.scene import Box
-
         instances = tuple(
             Instance(phrase=phrase, box=Box(*box))
             for phrase, box in zip(self.phrases, self.boxes, strict=True)
         )
         return Scene(prompt=self.caption, size_wh=size_wh, instances=instances)
 
+    def mirrored(self) -> Item:
+        """The same with left and right of the boxes swapped; texts stay as they are."""
+        return replace(self, boxes=tuple((1.0 - x1, y0, 1.0 - x0, y1) for x0, y0, x1, y1 in self.boxes))
+
+
+class Pictures(Protocol):
+    """Pictures of one size with what is in them; `name` tells two sources of a cache apart."""
+
+    name: str
+    items: list[Item]
+
+    def __len__(self) -> int:
+        """How many pictures there are."""
+
+    def images(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The pictures [N,H,W,3] at `indices`."""
+
 
 class Renders:
-    """The pictures of one source, memory-mapped. `images(indices)` gives NHW3 uint8, `items` what is in them."""
+    """Pictures of a drawn world, memory-mapped from the parts of the cache."""
 
-    def __init__(self, parts: list[NDArray[np.uint8]], items: list[Item]) -> None:
-        self._parts = parts
+    def __init__(self, name: str, parts: Sequence[NDArray[np.uint8]], items: list[Item]) -> None:
+        self.name = name
         self.items = items
+        self._parts = parts
         self._starts = np.cumsum([0, *[len(part) for part in parts]])
 
     def __len__(self) -> int:
@@ -81,104 +100,166 @@ class Renders:
         return np.stack([self._parts[p][i - self._starts[p]] for p, i in zip(part_N, indices, strict=True)])
 
 
-def open_renders(source: Source, cache: Path, progress: Callable[[str], None] | None = None) -> Renders:
-    """Draws or reads what is missing of a source and maps it all.
+class Folder:
+    """Pictures of a folder of Records, cropped to `size_wh`; files are opened when they are asked for."""
+
+    def __init__(self, name: str, files: Sequence[Path], size_wh: tuple[int, int], items: list[Item]) -> None:
+        self.name = name
+        self.items = items
+        self._files, self._size_wh = files, size_wh
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def images(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The pictures [N,H,W,3] at `indices`."""
+        return np.stack([self._read(self._files[int(i)]) for i in indices])
+
+    def _read(self, path: Path) -> NDArray[np.uint8]:
+        from scenewright.scene import Transform, read_image
+
+        image_HW3 = read_image(path)
+        return Transform.fit((image_HW3.shape[1], image_HW3.shape[0]), self._size_wh).image(image_HW3)
+
+
+def open_pictures(source: Source, cache: Path, progress: Callable[[str], None] | None = None) -> Pictures:
+    """The pictures of a source, of whatever kind; see `open_renders` for the drawn worlds.
 
     Raises InputError for an unknown source and for a folder without Records.
     """
-    cache.mkdir(parents=True, exist_ok=True)
-    draw, count, name = _drawer(source)
+    if source.name in ("toybox", "town"):
+        return open_renders(source, cache, progress)
+    return _open_folder(source, cache, progress)
+
+
+def open_renders(source: Source, cache: Path, progress: Callable[[str], None] | None = None) -> Renders:
+    """Draws what is missing of ``toybox`` or ``town`` and maps it all. `progress` is told what was drawn.
+
+    Raises InputError for another name, a count below 1, or a size that the world does not draw.
+    """
+    draw = _drawer(source)
+    if source.count < 1:
+        raise InputError(f"source {source.name!r} needs a count of at least 1, not {source.count}")
     parts, items = [], []
-    for first in range(0, count, PART):
-        stem = cache / f"{name}-{source.size_wh[0]}x{source.size_wh[1]}-{first:07d}"
-        number = min(PART, count - first)
-        stem = stem.with_name(f"{stem.name}-{number}")
-        if not stem.with_suffix(".jsonl").exists():
-            _write(stem, draw, first, number)
-            if progress is not None:
-                progress(f"{source.name}: {first + number} of {count} pictures")
-        parts.append(np.load(stem.with_suffix(".npy"), mmap_mode="r"))
-        items.extend(_read_items(stem.with_suffix(".jsonl")))
-    return Renders(parts, items)
+    with alone_in(cache):
+        for first in range(0, source.count, PART):
+            number = min(PART, source.count - first)
+            width, height = source.size_wh
+            stem = cache / f"{source.name}-{width}x{height}-{first:07d}-{number}"
+            if not stem.with_suffix(".jsonl").exists():
+                _write(stem, draw, first, number)
+                if progress is not None:
+                    progress(f"{source.name}: {first + number} of {source.count} pictures")
+            parts.append(np.load(stem.with_suffix(".npy"), mmap_mode="r"))
+            items.extend(_read_items(stem.with_suffix(".jsonl")))
+    return Renders(source.name, parts, items)
 
 
 Draw = Callable[[int], tuple[NDArray[np.uint8], Scene]]
 
 
-def _drawer(source: Source) -> tuple[Draw, int, str]:
-    """How to get picture i of a source, how many there are, and a name for the files."""
+def _drawer(source: Source) -> Draw:
+    """How to draw picture i of a source."""
+    from scenewright.world import town, toybox
+
     width, height = source.size_wh
-    if source.name == "toybox":
-        from scenewright.world import toybox
 
-        if width != height:
-            raise InputError(f"toybox pictures are square, {width}x{height} was asked for")
+    def draw_toybox(index: int) -> tuple[NDArray[np.uint8], Scene]:
+        drawn = toybox.draw(FIRST_SEED + index, size_px=width)
+        return drawn.image, drawn.scene
 
-        def draw_toybox(index: int) -> tuple[NDArray[np.uint8], Scene]:
-            drawn = toybox.draw(FIRST_SEED + index, size_px=width)
-            return drawn.image, drawn.scene
+    def draw_town(index: int) -> tuple[NDArray[np.uint8], Scene]:
+        looks = list(town.LOOKS)
+        look = looks[int(np.random.default_rng(index).integers(len(looks)))]
+        drawn = town.draw(FIRST_SEED + index, size_wh=source.size_wh, look=look)
+        return drawn.image, drawn.scene
 
-        return draw_toybox, _count(source), "toybox"
-    if source.name == "town":
-        from scenewright.world import town
-
-        def draw_town(index: int) -> tuple[NDArray[np.uint8], Scene]:
-            looks = list(town.LOOKS)
-            look = looks[int(np.random.default_rng(index).integers(len(looks)))]
-            drawn = town.draw(FIRST_SEED + index, size_wh=source.size_wh, look=look)
-            return drawn.image, drawn.scene
-
-        return draw_town, _count(source), "town"
-    return _folder(source)
+    if source.name not in ("toybox", "town"):
+        raise _unknown(source.name)
+    if source.name == "toybox" and width != height:
+        raise InputError(f"toybox pictures are square, {width}x{height} was asked for")
+    return draw_toybox if source.name == "toybox" else draw_town
 
 
-def _count(source: Source) -> int:
-    if source.count < 1:
-        raise InputError(f"source {source.name!r} needs a count of at least 1, not {source.count}")
-    return source.count
+def _unknown(name: str) -> InputError:
+    return InputError(
+        f"{name!r} is neither toybox, town, nor a folder",
+        hint="sources are the drawn worlds or folders of Records",
+    )
 
 
-def _folder(source: Source) -> tuple[Draw, int, str]:
-    import hashlib
-
-    from scenewright.scene import Transform
-    from scenewright.scene.record import Record
-
+def _open_folder(source: Source, cache: Path, progress: Callable[[str], None] | None) -> Folder:
+    """The Records of a folder, sorted by name; what is in them is read once and kept in `cache`."""
     folder = Path(source.name)
     if not folder.is_dir():
-        raise InputError(
-            f"{source.name!r} is neither toybox, town, nor a folder",
-            hint="sources are the drawn worlds or folders of Records",
-        )
-    files = sorted(folder.glob("*.png"))
+        raise _unknown(source.name)
+    files = [file for file in sorted(folder.glob("*.png")) if _scene_file(file).is_file()]
+    files = files[: source.count or len(files)]
     if not files:
-        raise InputError(f"no Record (*.png) in {folder}", hint="`scenewright world sample` writes some")
+        raise InputError(
+            f"no Record (NAME.png with NAME.scene.json) in {folder}",
+            hint="`scenewright world sample` writes some",
+        )
+    marks = [(one.name, one.stat().st_size) for file in files for one in (file, _scene_file(file))]
+    digest = hashlib.sha256(repr((str(folder.resolve()), marks)).encode()).hexdigest()[:12]
+    name = f"records-{digest}"
+    path = cache / f"{name}-{source.size_wh[0]}x{source.size_wh[1]}.jsonl"
+    with alone_in(cache):
+        if not path.exists():
+            _write_text(path, "".join(_line(_folder_item(file, source.size_wh)) for file in files))
+            if progress is not None:
+                progress(f"{folder}: {len(files)} Records")
+    return Folder(name, files, source.size_wh, list(_read_items(path)))
 
-    def read(index: int) -> tuple[NDArray[np.uint8], Scene]:
-        record = Record.load(files[index])
-        fit = Transform.fit(record.scene.size_wh, source.size_wh, mode="crop")
-        return fit.image(record.image), fit.scene(record.scene)
 
-    digest = hashlib.sha256("\n".join(str(file) for file in files).encode()).hexdigest()[:12]
-    return read, min(len(files), source.count or len(files)), f"records-{digest}"
+def _scene_file(picture: Path) -> Path:
+    return picture.with_suffix(".scene.json")
+
+
+def _folder_item(picture: Path, size_wh: tuple[int, int]) -> Item:
+    from scenewright.scene import Transform
+
+    scene = Scene.read(_scene_file(picture))
+    return Item.of(Transform.fit(scene.size_wh, size_wh).scene(scene))
+
+
+@contextmanager
+def alone_in(cache: Path) -> Iterator[None]:
+    """Makes the folder and keeps other processes out of its `alone_in` until the end (not on Windows)."""
+    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ModuleNotFoundError:
+        yield
+        return
+    with (cache / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # given back when the file is closed, also by a kill
+        yield
 
 
 def _write(stem: Path, draw: Draw, first: int, number: int) -> None:
     images, lines = [], []
     for index in range(first, first + number):
         image_HW3, scene = draw(index)
-        item = Item.of(scene)
         images.append(image_HW3)
-        lines.append(json.dumps({"caption": item.caption, "phrases": item.phrases, "boxes": item.boxes}))
-    temporary = stem.with_name(f".{stem.name}.{os.getpid()}.npy")
-    np.save(temporary, np.stack(images))
-    temporary.replace(stem.with_suffix(".npy"))
-    text = temporary.with_suffix(".jsonl")
-    text.write_text("\n".join(lines) + "\n")
-    text.replace(stem.with_suffix(".jsonl"))
+        lines.append(_line(Item.of(scene)))
+    hidden = stem.with_name(f".{stem.name}.npy")
+    np.save(hidden, np.stack(images))
+    hidden.replace(stem.with_suffix(".npy"))
+    _write_text(stem.with_suffix(".jsonl"), "".join(lines))
+
+
+def _write_text(path: Path, text: str) -> None:
+    hidden = path.with_name(f".{path.name}")
+    hidden.write_text(text, encoding="utf-8")
+    hidden.replace(path)
+
+
+def _line(item: Item) -> str:
+    return json.dumps({"caption": item.caption, "phrases": item.phrases, "boxes": item.boxes}) + "\n"
 
 
 def _read_items(path: Path) -> Iterator[Item]:
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         data = json.loads(line)
         yield Item(data["caption"], tuple(data["phrases"]), tuple(tuple(box) for box in data["boxes"]))

@@ -1,8 +1,8 @@
 """Training a small CLIP text encoder against a throwaway picture tower.
 
-Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021 (contrastive loss,
-figure 3). Two kinds of pairs alternate: whole pictures with their captions, and single instances (cut out by their
-boxes) with their phrases. Equal texts in a batch are all counted as right answers.
+Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021 (contrastive
+loss, figure 3). Two kinds of pairs alternate: whole pictures with their captions, and single instances (cut
+out by their boxes) with their phrases. Equal texts in a batch are all counted as right answers.
 
 Letters: B batch, L tokens, D width, H W pixels.
 """
@@ -10,6 +10,7 @@ Letters: B batch, L tokens, D width, H W pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
+from scenewright.backbone.parts import file_keys
+from scenewright.backbone.weights import write_tensors
 from scenewright.train.data import stream_rng
-from scenewright.train.renders import Renders, Source, open_renders
+from scenewright.train.progress import say
+from scenewright.train.renders import Pictures, Source, open_pictures
 from scenewright.train.vae import to_signal
 
 if TYPE_CHECKING:
@@ -57,7 +61,7 @@ class PictureTower(nn.Module):
         super().__init__()
         sizes = (3, 32, 64, 96, 128)
         layers: list[nn.Module] = []
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in pairwise(sizes):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(8, after), nn.SiLU()]
         self.layers = nn.Sequential(*layers)
         self.out = nn.Linear(sizes[-1], width)
@@ -78,12 +82,12 @@ class TextTask:
         self.batch_size = loop.batch_size
         self.modules: dict[str, nn.Module] = {}
         self.device = torch.device("cpu")
-        self.sources: list[Renders] = []
+        self.sources: list[Pictures] = []
 
     def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
         """Maps the pictures, learns the tokenizer from their captions, makes the networks."""
         self.device = device
-        self.sources = [open_renders(source, self.config.cache, print) for source in self.config.sources]
+        self.sources = [open_pictures(source, self.config.cache, say) for source in self.config.sources]
         captions = [item.caption for renders in self.sources for item in renders.items]
         self.tokenizer = learn_tokenizer(captions, self.config.vocabulary, self.config.window)
         self.encoder = fresh_encoder(self.config, self.tokenizer)
@@ -159,11 +163,13 @@ class TextTask:
     def export(self, folder: Path) -> None:
         """``tokenizer/`` and ``text_encoder/`` (half precision)."""
         self.tokenizer.save_pretrained(folder / "tokenizer")
-        self.encoder.to(torch.float16).save_pretrained(folder / "text_encoder")
-        self.encoder.to(torch.float32)
+        (folder / "text_encoder").mkdir()
+        self.encoder.config.to_json_file(folder / "text_encoder" / "config.json")
+        tensors = {key: tensor.half() for key, tensor in file_keys(self.encoder).items()}
+        write_tensors(folder / "text_encoder" / "model.safetensors", tensors, {"format": "pt"})
 
 
-def _instances(renders: Renders) -> np.ndarray:
+def _instances(renders: Pictures) -> np.ndarray:
     """Pairs (picture, instance) [K,2] of all instances of a source."""
     return np.array([(i, n) for i, item in enumerate(renders.items) for n in range(len(item.boxes))])
 
@@ -211,7 +217,7 @@ def tokenize(tokenizer: Any, texts: list[str], window: int) -> tuple[Tensor, Ten
 
 
 def learn_tokenizer(texts: list[str], size: int, window: int) -> Any:
-    """A CLIPTokenizer of at most `size` tokens learnt from `texts` by byte-pair encoding (Sennrich et al. 2016)."""
+    """A CLIPTokenizer of at most `size` tokens, learnt by byte-pair encoding (Sennrich et al. 2016)."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
     from transformers.models.clip.tokenization_clip import CLIPTokenizer
 

@@ -9,6 +9,7 @@ Letters: B batch, H W pixels (a crop), C latent channels, h w cells.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scenewright.backbone.parts import quiet
 from scenewright.train.data import stream_rng
-from scenewright.train.renders import Renders, Source, open_renders
+from scenewright.train.progress import say
+from scenewright.train.renders import Pictures, Source, open_pictures
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -78,13 +81,13 @@ class VaeTask:
         self.seed, self.batch_size = loop.seed, loop.batch_size
         self.vae = fresh_vae(config)
         self.modules = {"vae": self.vae}
-        self.sources: list[Renders] = []
+        self.sources: list[Pictures] = []
         self.device = torch.device("cpu")
 
     def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
         """Draws or maps the pictures."""
         self.device = device
-        self.sources = [open_renders(source, self.config.cache, print) for source in self.config.sources]
+        self.sources = [open_pictures(source, self.config.cache, say) for source in self.config.sources]
 
     def groups(self) -> list[dict[str, Any]]:
         """One group: every weight."""
@@ -156,8 +159,8 @@ class VaeTask:
                     mean = mean.chunk(2, dim=1)[0].float()
                     squares, number = squares + float((mean**2).sum()), number + mean.numel()
         self.vae.register_to_config(scaling_factor=round((number / squares) ** 0.5, 4))
-        self.vae.to(torch.float16).save_pretrained(folder / "vae")
-        self.vae.to(torch.float32)
+        with quiet():
+            copy.deepcopy(self.vae).half().save_pretrained(folder / "vae")
 
 
 def to_signal(images_BHW3: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The embedded family: autoencoder, text encoder, UNet and GLIGEN adapter, in the order in which they are trained.
+"""The embedded family: autoencoder, text encoder, UNet and GLIGEN adapter, in the order of training.
 
 `runs/nano.sh` runs them; each stage starts from what the one before exported.
 """
