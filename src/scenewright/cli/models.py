@@ -13,7 +13,9 @@ from scenewright.cli import models_get
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="Alias (nano, sd15, sd14+gligen, …) or hub id.")]
 
-app = typer.Typer(help="Models: what there is, fetch, check, add, convert.", no_args_is_help=True)
+app = typer.Typer(
+    help="Models: what there is, fetch, check, add, convert.", no_args_is_help=True, add_completion=False
+)
 app.command("pull")(models_get.pull)
 app.command("convert")(models_get.convert)
 

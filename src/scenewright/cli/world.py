@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    help="Draw pictures of the toybox or the town, with exact ground truth.", no_args_is_help=True
+    help="Draw pictures of the toybox or the town, with exact ground truth.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 _LOOKS = "Town: game, clear, fog, rain, snow, night. Toybox: flat, outlined, shaded. Repeat for several."
