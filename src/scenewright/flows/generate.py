@@ -3,15 +3,15 @@
 scene -> text and layout (`condition`) -> noise per seed -> the one loop with guidance and gates -> pictures.
 Scenes of one size are sampled together, each with its own layout and seed.
 
-Letters: B pictures, R rows, C latent channels, h w latent cells.
+Letters: B pictures, C latent channels, h w latent cells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,39 +24,58 @@ from scenewright.backbone.latents import decode, initial
 from scenewright.backbone.loop import StepInfo, sample
 from scenewright.backbone.network import network
 from scenewright.backbone.noise import Noise
+from scenewright.backbone.schedulers import make_scheduler
 from scenewright.backbone.text import embed
 from scenewright.condition.gligen import Gligen, inputs_from_scenes
+from scenewright.errors import InputError, ScenewrightError
+from scenewright.flows.options import GenerateOptions
+from scenewright.flows.provenance import provenance
+from scenewright.scene import Record
 
 if TYPE_CHECKING:
     from scenewright.backbone.model import Backbone
+    from scenewright.models.bundle import Bundle
     from scenewright.scene import Scene
 
+__all__ = ["GenerateOptions", "Sampled", "batches", "condition", "generate", "latents", "pictures", "render"]
 
-@dataclass(frozen=True, kw_only=True)
-class GenerateOptions:
-    """How pictures are sampled."""
 
-    steps: int = 20
-    guidance: float = 4.0  # classifier-free guidance scale; 1 switches it off
-    negative: str = ""  # negative prompt of scenes that have none of their own
-    gate: tuple[float, float, float] = (1.0, 0.0, 0.0)  # shares of the steps with gate 1, decaying, 0
-    overflow: Literal["error", "largest"] = "error"  # what to do with more instances than slots
-    batch: int = 8  # pictures sampled together
+class Unfit(ScenewrightError):
+    """Sampling gave numbers that are no picture (overflow of a half-precision number, absurd guidance)."""
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Latents z_BChw, and for every picture the ids of the instances that found no slot."""
+
+    z_BChw: Tensor
+    dropped: tuple[tuple[str, ...], ...]
 
 
 def condition(
     backbone: Backbone, adapter: Gligen | None, scenes: Sequence[Scene], options: GenerateOptions
 ) -> tuple[Conditioning, Conditioning]:
     """Conditioning of the scenes and of their negative halves (negative text, null layout)."""
-    prompts = [scene.prompt for scene in scenes]
-    negatives = [scene.negative or options.negative for scene in scenes]
-    text_BLD = embed(backbone, prompts).tokens_BLD
-    none_BLD = embed(backbone, negatives).tokens_BLD
+    cond, negative, _ = _condition(backbone, adapter, scenes, options)
+    return cond, negative
+
+
+def _condition(
+    backbone: Backbone, adapter: Gligen | None, scenes: Sequence[Scene], options: GenerateOptions
+) -> tuple[Conditioning, Conditioning, tuple[tuple[str, ...], ...]]:
+    text_BLD = embed(backbone, [scene.prompt for scene in scenes]).tokens_BLD
+    none_BLD = embed(backbone, [negative_of(scene, options) for scene in scenes]).tokens_BLD
     if adapter is None:
-        return Conditioning(text_BLD), Conditioning(none_BLD)
+        return Conditioning(text_BLD), Conditioning(none_BLD), ((),) * len(scenes)
     inputs = inputs_from_scenes(scenes, backbone, adapter.config, options.overflow)
     grounding = adapter.grounding(inputs)
-    return Conditioning(text_BLD, grounding), Conditioning(none_BLD, adapter.null_grounding(grounding))
+    negative = Conditioning(none_BLD, adapter.null_grounding(grounding))
+    return Conditioning(text_BLD, grounding), negative, inputs.dropped
+
+
+def negative_of(scene: Scene, options: GenerateOptions) -> str:
+    """The negative prompt of a scene: its own, else that of the options."""
+    return options.negative if scene.negative is None else scene.negative
 
 
 def latents(
@@ -71,11 +90,36 @@ def latents(
     should_stop: Callable[[], bool] | None = None,
 ) -> Tensor:
     """Latents z_BChw of scenes of one size, sampled together. `attached`: the adapter is already in place."""
+    return sampled(
+        backbone, adapter, scenes, seeds, options, attached=attached, on_step=on_step, should_stop=should_stop
+    ).z_BChw
+
+
+def sampled(
+    backbone: Backbone,
+    adapter: Gligen | None,
+    scenes: Sequence[Scene],
+    seeds: Sequence[int],
+    options: GenerateOptions,
+    *,
+    attached: bool = False,
+    on_step: Callable[[StepInfo], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Sampled:
+    """As `latents`, with what found no place in the layout.
+
+    `on_step` is told about every evaluation, `should_stop` is asked before it (a true answer raises
+    `backbone.loop.Stopped`). Raises InputError when sizes, seeds or the number of instances do not fit.
+    """
+    _check(backbone, scenes, seeds)
     width, height = scenes[0].size_wh
     shape = (backbone.channels, height // backbone.stride, width // backbone.stride)
+    scheduler = backbone.scheduler
+    if options.scheduler:
+        scheduler = make_scheduler(options.scheduler, scheduler)
     with torch.no_grad():
-        cond, negative = condition(backbone, adapter, scenes, options)
-    noise = Noise(backbone.scheduler, options.steps)
+        cond, negative, dropped = _condition(backbone, adapter, scenes, options)
+    noise = Noise(scheduler, options.steps)
     z_BChw = noise.start(initial(seeds, shape, backbone.device))
     denoise = network(backbone.unet)
     if adapter is not None:
@@ -84,9 +128,10 @@ def latents(
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds] if noise.draws else None
     place: Any = nullcontext() if adapter is None or attached else adapter.attach(backbone.unet)
     with place:
-        return sample(
+        z_BChw = sample(
             denoise, noise, z_BChw, cond, generators=generators, on_step=on_step, should_stop=should_stop
         )
+    return Sampled(z_BChw, dropped)
 
 
 def pictures(
@@ -105,3 +150,100 @@ def pictures(
         z_BChw = latents(backbone, adapter, scenes[part], seeds[part], options, attached=attached)
         found.extend(decode(backbone, z_BChw))
     return found
+
+
+def batches(scenes: Sequence[Scene], size: int) -> list[tuple[int, ...]]:
+    """Places of the scenes that are sampled together: of one size, `size` at most, in order.
+
+    What is in a batch depends on the scenes alone, never on what is already done.
+    """
+    groups: dict[tuple[int, int], list[int]] = {}
+    for index, scene in enumerate(scenes):
+        groups.setdefault(scene.size_wh, []).append(index)
+    return [tuple(g[k : k + size]) for g in groups.values() for k in range(0, len(g), size)]
+
+
+def render(
+    bundle: Bundle,
+    scenes: Sequence[Scene],
+    seeds: Sequence[int],
+    options: GenerateOptions,
+    on_step: Callable[[StepInfo], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> list[Record | Unfit]:
+    """One batch: the record of each scene, in order; `Unfit` in place of one that came to nothing.
+
+    The scene of a record has the seed it was made with, so that it leads to the same picture again.
+    """
+    adapter: Any = bundle.adapter if options.layout else None
+    done = sampled(bundle.backbone, adapter, scenes, seeds, options, on_step=on_step, should_stop=should_stop)
+    fine_B = torch.isfinite(done.z_BChw).flatten(1).all(1).tolist()
+    image_BHW3 = decode(bundle.backbone, torch.nan_to_num(done.z_BChw))
+    found: list[Record | Unfit] = []
+    for b, (scene, seed) in enumerate(zip(scenes, seeds, strict=True)):
+        if not fine_B[b]:
+            words = "sampling gave numbers that are no picture"
+            found.append(Unfit(words, "try a lower --guidance, or --dtype float32"))
+            continue
+        facts = provenance(bundle, options, scene, seed)
+        if done.dropped[b]:
+            facts["dropped"] = list(done.dropped[b])
+        found.append(Record(image_BHW3[b], scene.replace(seed=seed), provenance=facts))
+    return found
+
+
+def generate(
+    bundle: Bundle,
+    scenes: Sequence[Scene],
+    seeds: Sequence[int],
+    options: GenerateOptions,
+    on_progress: Callable[[float, int], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Iterator[Record]:
+    """A record for each scene, in their order; sizes may differ.
+
+    `on_progress` is told (pictures done, pictures in all) after every step. Raises InputError when scenes,
+    seeds and model do not fit together, `Unfit` for numbers that are no picture, Stopped.
+    """
+    ready: dict[int, Record] = {}
+    finished, upcoming = 0, 0
+    for members in batches(scenes, options.batch):
+        tell = stepwise(on_progress, finished, len(members), len(scenes))
+        part = [scenes[k] for k in members], [seeds[k] for k in members]
+        for k, record in zip(members, render(bundle, *part, options, tell, should_stop), strict=True):
+            if isinstance(record, Unfit):
+                raise record
+            ready[k] = record
+        finished += len(members)
+        while upcoming in ready:
+            yield ready.pop(upcoming)
+            upcoming += 1
+
+
+def stepwise(
+    on_progress: Callable[[float, int], None] | None, before: int, size: int, total: int
+) -> Callable[[StepInfo], None] | None:
+    """Turns steps of a batch of `size` after `before` finished pictures into (pictures done, total)."""
+    if on_progress is None:
+        return None
+    tell = on_progress
+    return lambda info: tell(before + size * (info.step + 1) / info.steps, total)
+
+
+def _check(backbone: Backbone, scenes: Sequence[Scene], seeds: Sequence[int]) -> None:
+    if len(seeds) != len(scenes) or not scenes:
+        raise InputError(f"{len(seeds)} seeds for {len(scenes)} scenes", "give one seed per scene")
+    check_size(backbone, scenes[0].size_wh)
+    for scene in scenes:
+        if scene.size_wh != scenes[0].size_wh:
+            raise InputError(f"scenes of {scenes[0].size_wh} and {scene.size_wh} cannot be sampled together")
+
+
+def check_size(backbone: Backbone, size_wh: tuple[int, int]) -> None:
+    """Raises InputError unless both sides are multiples of the backbone's stride."""
+    width, height = size_wh
+    if width % backbone.stride or height % backbone.stride:
+        raise InputError(
+            f"size {width}x{height}: {backbone.name} draws multiples of {backbone.stride} pixels",
+            "Transform.fit brings a scene to another size; on the command line --size does",
+        )

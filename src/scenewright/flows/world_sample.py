@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from scenewright.errors import InputError, nearest
+from scenewright.flows.options import parse_size
 from scenewright.scene import contact_sheet, write_png
 from scenewright.world.drawn import Drawn
+
+__all__ = ["SampleOptions", "Sampled", "drawings", "known_looks", "parse_size", "sample_world"]
 
 WORLDS = ("toybox", "town")
 LAYOUTS = ("records", "gta", "cityscapes")
@@ -66,15 +68,6 @@ class Sampled:
 
     pictures: tuple[Path, ...]
     sheet: Path
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Width, height in pixels from "192x96" or "128". Raises InputError for anything else."""
-    found = re.fullmatch(r"\s*(\d{1,5})(?:\s*[x×]\s*(\d{1,5}))?\s*", text)
-    if not found:
-        raise InputError(f"size {text!r} given, expected WIDTHxHEIGHT or one number", "for example 192x96")
-    wide = int(found[1])
-    return wide, int(found[2] or wide)
 
 
 def known_looks(world: str) -> tuple[str, ...]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
+import torch
 from torch import nn
 
 from scenewright.backbone.model import Backbone
@@ -22,3 +25,16 @@ class Bundle:
     """Kind of the adapter, e.g. ``gligen``; empty without one."""
     notices: tuple[str, ...] = ()
     """What the user should know about how the name was resolved."""
+
+    @cached_property
+    def adapter_fingerprint(self) -> str:
+        """16 hex digits that name the adapter's weights (SHA-256 over names, shapes and half-precision
+        values); empty without one. Computed once, on first use."""
+        if self.adapter is None:
+            return ""
+        digest = hashlib.sha256()
+        for key, tensor in sorted(self.adapter.state_dict().items()):
+            half = tensor.detach().to(device="cpu", dtype=torch.float16).contiguous()
+            digest.update(f"{key}:{tuple(half.shape)};".encode())
+            digest.update(half.numpy().data)
+        return digest.hexdigest()[:16]

@@ -1,0 +1,33 @@
+"""Options of commands that draw pictures: their types and help, written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+Scenes = Annotated[list[Path], Argument(metavar="[SCENE]...", help="Scene files, any format; PNGs.")]
+Prompts = Annotated[list[str], Option("--prompt", help="A text instead of a scene; repeat for more.")]
+Model = Annotated[str, Option("--model", help="BASE or BASE+ADAPTER; `models list` shows all.")]
+Steps = Annotated[int, Option("--steps", help="Sampler steps.")]
+Guidance = Annotated[float, Option("--guidance", help="How strictly the prompt is followed; 1 is off.")]
+Negative = Annotated[str, Option("--negative", help="What no picture should show.")]
+Gate = Annotated[str, Option("--gate", help="Share of steps with layout: 0.3; or full, falling, off: 0.3,0.2,0.5.")]  # fmt: skip  # noqa: E501
+Scheduler = Annotated[
+    str, Option("--scheduler", help="ddim, pndm, euler, heun, dpm++, unipc, lms; else the model's.")
+]
+Size = Annotated[str, Option("--size", help="WIDTHxHEIGHT or one number, in pixels; else the scene's.")]
+Seed = Annotated[
+    int | None, Option("--seed", help="First seed, counting up; else the scene's, else its hash.")
+]
+Count = Annotated[int, Option("--count", help="Pictures per scene.")]
+Batch = Annotated[int, Option("--batch", help="Pictures drawn together.")]
+Device = Annotated[str, Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
+Dtype = Annotated[str, Option("--dtype", help="auto, float32, bfloat16, float16.")]
+Overflow = Annotated[str, Option("--overflow", help="Too many instances: error, or keep the largest.")]
+NoLayout = Annotated[bool, Option("--no-layout", help="Follow the prompt only.")]
+OtherBackbone = Annotated[bool, Option("--allow-other-backbone", help="Run an adapter on other weights.")]
+Out = Annotated[Path, Option("--out", help="Folder for the pictures.")]
+Overwrite = Annotated[bool, Option("--overwrite", help="Draw again what is there already.")]
+Json = Annotated[bool, Option("--json", help="Print JSON: one object per line.")]

@@ -1,0 +1,292 @@
+"""Pictures on disk: draw what is missing, whole files only, resume by name, a sheet of everything at the end.
+
+Each picture is ``NAME.png`` (its record inside), ``NAME.scene.json`` and ``NAME.overlay.png``; beside them
+``sheet.png`` and, if something failed, ``failed.jsonl``. The unit of work is the batch with fixed membership:
+a run that was interrupted and continued leaves the same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from scenewright.errors import InputError, ScenewrightError, StorageError
+from scenewright.flows.jobs import Job
+from scenewright.scene import Record, contact_sheet, overlay
+from scenewright.scene import io as picture_files
+from scenewright.scene.record import SCENE_SUFFIX
+
+if TYPE_CHECKING:
+    from scenewright.flows.options import GenerateOptions
+    from scenewright.models.bundle import Bundle
+
+SHEET, FAILED = "sheet.png", "failed.jsonl"
+ON_SHEET = 40
+"""The contact sheet shows at most this many pictures, the first ones."""
+
+State = Literal["made", "kept", "failed"]
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of one picture."""
+
+    png: Path
+    scene: Path
+    overlay: Path
+
+    @classmethod
+    def of(cls, out: Path, name: str) -> Files:
+        """Those of the picture `name` in the folder `out`."""
+        return cls(out / f"{name}.png", out / f"{name}{SCENE_SUFFIX}", out / f"{name}.overlay.png")
+
+    def complete(self) -> bool:
+        """Whether all of them are there."""
+        return all(path.is_file() for path in (self.png, self.scene, self.overlay))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: drawn now, there already, or failed (with the reason)."""
+
+    job: Job
+    files: Files
+    state: State
+    error: str = ""
+    hint: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As the command line prints it with --json."""
+        if self.state == "failed":
+            return {"name": self.job.name, "state": "failed", "error": self.error, "hint": self.hint}
+        return {
+            "name": self.job.name,
+            "state": self.state,
+            "picture": str(self.files.png),
+            "scene": str(self.files.scene),
+            "overlay": str(self.files.overlay),
+            "seed": self.job.seed,
+            "prompt": self.job.scene.prompt,
+        }
+
+
+@dataclass(frozen=True)
+class Written:
+    """All outcomes in the order of the jobs, the contact sheet (None if there is no picture), and where
+    failures are listed (None if there are none)."""
+
+    outcomes: tuple[Outcome, ...]
+    sheet: Path | None
+    failures: Path | None
+
+    @property
+    def failed(self) -> int:
+        """Number of pictures that failed."""
+        return sum(one.state == "failed" for one in self.outcomes)
+
+
+def check_folder(out: Path) -> None:
+    """Raises StorageError unless files can be written into `out`; leaves nothing behind."""
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    probe = out / f".{secrets.token_hex(6)}.tmp"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"x")
+    except OSError as fault:
+        raise picture_files.cannot("write into", out, fault) from fault
+    finally:
+        try:
+            probe.unlink(missing_ok=True)
+        except OSError:
+            pass  # there is no such file: the folder's path leads through a file
+        _remove_empty(made)
+
+
+def write(
+    bundle: Bundle,
+    jobs: Sequence[Job],
+    options: GenerateOptions,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    on_done: Callable[[Outcome], None] | None = None,
+    on_progress: Callable[[float, int], None] | None = None,
+) -> Written:
+    """Draw all jobs that are not in `out` yet.
+
+    Everything is checked before the first picture is drawn: raises InputError when scenes and model do not
+    fit together, or when a picture of that name was made in another way (unless `overwrite`). A picture that
+    fails while it is drawn becomes an outcome and a line of ``failed.jsonl``; a full disk ends the run with
+    StorageError. `on_done` is told about each outcome as it happens, `on_progress` (pictures done, in all).
+    """
+    from scenewright.flows.generate import batches
+
+    check_jobs(bundle, jobs, options)
+    files = [Files.of(out, job.name) for job in jobs]
+    kept = [] if overwrite else _kept(bundle, jobs, options, files)
+    outcomes: dict[int, Outcome] = {k: Outcome(jobs[k], files[k], "kept") for k in kept}
+    missing = [k for k in range(len(jobs)) if k not in outcomes]
+    work = [
+        members
+        for members in batches([job.scene for job in jobs], options.batch)
+        if any(k in missing for k in members)
+    ]
+    for k in kept:
+        if on_done:
+            on_done(outcomes[k])
+    fresh = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        _draw(bundle, jobs, options, files, work, outcomes, on_done, on_progress)
+        results = tuple(outcomes[k] for k in range(len(jobs)))
+        failures = _note_failures(results, out)
+        return Written(results, _sheet(results, out), failures)
+    except StorageError:
+        _remove_empty(fresh)
+        raise
+
+
+def check_jobs(bundle: Bundle, jobs: Sequence[Job], options: GenerateOptions) -> None:
+    """Raises InputError when a scene's size or number of instances does not suit the model."""
+    from scenewright.backbone.schedulers import make_scheduler
+    from scenewright.flows.generate import check_size
+
+    if options.scheduler:
+        make_scheduler(options.scheduler, bundle.backbone.scheduler)
+    slots = getattr(getattr(bundle.adapter, "config", None), "slots", None)
+    for job in jobs:
+        check_size(bundle.backbone, job.scene.size_wh)
+        located = sum(one.location_box is not None for one in job.scene.instances)
+        if slots is not None and options.layout and options.overflow == "error" and located > slots:
+            raise InputError(
+                f"{job.name}: {located} instances with a place; {bundle.name} has room for {slots}",
+                "--overflow largest keeps the largest and records the ids of the others",
+            )
+
+
+def _kept(bundle: Bundle, jobs: Sequence[Job], options: GenerateOptions, files: Sequence[Files]) -> list[int]:
+    """Places of the jobs whose pictures are there, made in just this way."""
+    from scenewright.flows.provenance import differences, provenance
+
+    kept = []
+    for k, (job, place) in enumerate(zip(jobs, files, strict=True)):
+        if not place.complete():
+            continue
+        document = _document(place.png)
+        if document is None:
+            continue
+        other = differences(document.get("provenance", {}), provenance(bundle, options, job.scene, job.seed))
+        if document.get("scene") != job.scene.replace(seed=job.seed).to_json():
+            other.insert(0, "another scene")
+        if other:
+            raise InputError(
+                f"{place.png} is there already, made in another way: {'; '.join(other)}",
+                "--overwrite draws it again; --out FOLDER puts the new one elsewhere",
+            )
+        kept.append(k)
+    return kept
+
+
+def _document(png: Path) -> dict[str, Any] | None:
+    """The record inside a picture; None for a picture that is damaged."""
+    try:
+        document = picture_files.read_png_document(png)
+    except ScenewrightError:
+        return None
+    return document if isinstance(document, dict) else {}
+
+
+def _draw(
+    bundle: Bundle,
+    jobs: Sequence[Job],
+    options: GenerateOptions,
+    files: Sequence[Files],
+    work: Sequence[tuple[int, ...]],
+    outcomes: dict[int, Outcome],
+    on_done: Callable[[Outcome], None] | None,
+    on_progress: Callable[[float, int], None] | None,
+) -> None:
+    """Draw and write the batches of `work`; fills in `outcomes`."""
+    from scenewright.flows.generate import stepwise
+
+    total, before = sum(len(members) for members in work), 0
+    for members in work:
+        tell = stepwise(on_progress, before, len(members), total)
+        results = _rendered(bundle, [jobs[k] for k in members], options, tell)
+        for k, result in zip(members, results, strict=True):
+            if k in outcomes:  # drawn again because its batch was not complete
+                continue
+            if isinstance(result, Record):
+                _save(result, files[k])
+                outcomes[k] = Outcome(jobs[k], files[k], "made")
+            else:
+                hint = getattr(result, "hint", "")
+                outcomes[k] = Outcome(jobs[k], files[k], "failed", str(result) or repr(result), hint)
+            if on_done:
+                on_done(outcomes[k])
+        before += len(members)
+
+
+def _rendered(
+    bundle: Bundle, jobs: Sequence[Job], options: GenerateOptions, tell: Any
+) -> Sequence[Record | Exception]:
+    """The records of one batch, or why there is none."""
+    from scenewright.flows.generate import render
+
+    try:
+        return render(bundle, [job.scene for job in jobs], [job.seed for job in jobs], options, tell)
+    except StorageError:
+        raise
+    except ScenewrightError as fault:
+        return [fault] * len(jobs)
+    except (RuntimeError, MemoryError) as fault:  # torch reports exhausted memory so
+        if "memory" not in f"{type(fault).__name__} {fault}".lower():
+            raise
+        words = str(fault).splitlines()[0] if str(fault) else "memory is exhausted"
+        return [ScenewrightError(f"out of memory: {words}", "a smaller --batch or --size")] * len(jobs)
+
+
+def _save(record: Record, files: Files) -> None:
+    """All files of a picture; the PNG appears last, so that it stands for a finished picture."""
+    contents = record.files(files.png.parent, files.png.stem)
+    drawn = picture_files.png_bytes(overlay(record.image, record.scene, record.masks))
+    ordered = {files.overlay: drawn, files.scene: contents[files.scene], files.png: contents[files.png]}
+    picture_files.atomic_write_all(ordered)
+
+
+def _note_failures(outcomes: Sequence[Outcome], out: Path) -> Path | None:
+    """``failed.jsonl``, or none if nothing failed."""
+    lines = [json.dumps(one.to_json(), sort_keys=True) + "\n" for one in outcomes if one.state == "failed"]
+    if lines:
+        return picture_files.atomic_write(out / FAILED, "".join(lines).encode())
+    (out / FAILED).unlink(missing_ok=True)
+    return None
+
+
+def _sheet(outcomes: Sequence[Outcome], out: Path) -> Path | None:
+    """The contact sheet: each picture, and beside it the same with its layout if any scene has one."""
+    shown = [one for one in outcomes if one.state != "failed"][:ON_SHEET]
+    if not shown:
+        return None
+    layouts = any(one.job.scene.instances for one in shown)
+    pictures, captions = [], []
+    for one in shown:
+        pictures.append(picture_files.read_image(one.files.png))
+        captions.append(one.job.scene.prompt)
+        if layouts:
+            pictures.append(picture_files.read_image(one.files.overlay))
+            captions.append(", ".join(item.phrase for item in one.job.scene.instances))
+    columns = (2 if len(shown) < 4 else 4 if len(shown) < 13 else 8) if layouts else None
+    return picture_files.write_png(out / SHEET, contact_sheet(pictures, captions, columns, cell_px=224))
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove those of the folders that are empty, the deepest first."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
