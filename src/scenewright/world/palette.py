@@ -12,6 +12,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from scenewright.scene.oklab import oklab
+
+__all__ = ["COLOURS", "RGB", "TEXTURES", "darker", "jitter", "lighter", "mix", "nearest_colour", "oklab"]
+
 RGB = tuple[int, int, int]
 
 COLOURS: Final[dict[str, RGB]] = {
@@ -62,29 +66,6 @@ def jitter(colour: RGB, rng: np.random.Generator, amount: int = 8) -> RGB:
         for p, d in zip(colour, rng.integers(-amount, amount + 1, 3), strict=True)
     )
     return a, b, c
-
-
-def oklab(rgb_N3: NDArray[np.floating] | NDArray[np.uint8]) -> NDArray[np.float64]:
-    """sRGB (0..255, [..., 3]) in the perceptual space OKLab (Ottosson, 2020): lightness 0..1, a, b."""
-    share = np.asarray(rgb_N3, dtype=np.float64) / 255
-    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
-    return np.cbrt(linear @ _TO_CONES.T) @ _TO_LAB.T
-
-
-_TO_CONES: Final = np.array(
-    [
-        [0.4122214708, 0.5363325363, 0.0514459929],
-        [0.2119034982, 0.6806995451, 0.1073969566],
-        [0.0883024619, 0.2817188376, 0.6299787005],
-    ]
-)
-_TO_LAB: Final = np.array(
-    [
-        [0.2104542553, 0.7936177850, -0.0040720468],
-        [1.9779984951, -2.4285922050, 0.4505937099],
-        [0.0259040371, 0.7827717662, -0.8086757660],
-    ]
-)
 
 
 _WEIGHTS: Final = np.array([0.5, 1.0, 1.0])
