@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewright.evaluate.colour import ColourFinding, check_colours
+from scenewright.train.renders import Item
 
 if TYPE_CHECKING:
     from scenewright.backbone.model import Backbone
@@ -30,13 +31,16 @@ class ProbeConfig:
     steps: int = 15
     guidance: float = 3.0
     shown: int = 16  # pictures on the sheet
+    size: int = 128  # pixels along each side of the pictures
+    batch: int = 24  # pictures sampled together
 
 
 def probe_scenes(count: int, size_px: int = 128) -> list[Scene]:
-    """`count` held-out toybox scenes."""
+    """`count` held-out toybox scenes: captions, phrases and boxes, for pictures of any size."""
     from scenewright.world import toybox
 
-    return [toybox.draw(PROBE_SEED + i, size_px=size_px).scene for i in range(count)]
+    drawn = [toybox.draw(PROBE_SEED + i).scene for i in range(count)]
+    return [Item.of(scene).scene((size_px, size_px)) for scene in drawn]
 
 
 def probe(
@@ -50,13 +54,15 @@ def probe(
 
     if config.scenes == 0:
         return {}
-    scenes = probe_scenes(config.scenes)
+    scenes = probe_scenes(config.scenes, config.size)
     seeds = [scene.auto_seed() for scene in scenes]
     found: dict[str, float] = {}
     for name, used in (("layout", adapter), ("text", None)):
         if name == "layout" and adapter is None:
             continue
-        options = GenerateOptions(steps=config.steps, guidance=config.guidance, batch=24, overflow="largest")
+        options = GenerateOptions(
+            steps=config.steps, guidance=config.guidance, batch=config.batch, overflow="largest"
+        )
         images = pictures(backbone, used, scenes, seeds, options, attached=handle is not None)
         findings = [check_colours(i, s, COLOURS) for i, s in zip(images, scenes, strict=True)]
         found |= summary(findings, name)
