@@ -54,15 +54,15 @@ def probe(
 
     if config.scenes == 0:
         return {}
+    options = GenerateOptions(
+        steps=config.steps, guidance=config.guidance, batch=config.batch, overflow="largest"
+    )
     scenes = probe_scenes(config.scenes, config.size)
     seeds = [scene.auto_seed() for scene in scenes]
     found: dict[str, float] = {}
     for name, used in (("layout", adapter), ("text", None)):
         if name == "layout" and adapter is None:
             continue
-        options = GenerateOptions(
-            steps=config.steps, guidance=config.guidance, batch=config.batch, overflow="largest"
-        )
         images = pictures(backbone, used, scenes, seeds, options, attached=handle is not None)
         findings = [check_colours(i, s, COLOURS) for i, s in zip(images, scenes, strict=True)]
         found |= summary(findings, name)

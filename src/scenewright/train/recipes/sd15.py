@@ -1,7 +1,7 @@
 """GLIGEN text-box adapters on Stable Diffusion 1.5, with the published settings.
 
-Sources: Li et al., "GLIGEN", CVPR 2023, with its configurations (called "paper" here); the training example in
-diffusers' research projects, 100 000 steps on COCO, half a day on eight A100 ("example").
+Sources: Li et al., "GLIGEN", CVPR 2023, with its configurations (called "paper" here); the training
+example in diffusers' research projects, 100 000 steps on COCO, half a day on eight A100 ("example").
 
 * AdamW, 5e-5 (both), no weight decay (paper; the example has 0.01), gradients clipped at norm 1 (example).
 * Constant learning rate after a warm-up of 500 steps (the example's number, which had no effect there; the
@@ -14,8 +14,8 @@ diffusers' research projects, 100 000 steps on COCO, half a day on eight A100 ("
   mirrors half of them: ``--set task.flip=true``, which is wrong for captions that say left or right).
 
 The data is a folder of Records: ``--set task.data=FOLDER``. Latents are encoded once and kept; with
-``--set task.cache_latents=false`` nothing is written and every step pays for the VAE. On GPUs without bfloat16
-``--set loop.precision=fp16``; with less than 24 GB ``--set loop.gradient_checkpointing=true``.
+``--set task.cache_latents=false`` nothing is written and every step pays for the VAE. On GPUs without
+bfloat16 ``--set loop.precision=fp16``; with less than 24 GB ``--set loop.gradient_checkpointing=true``.
 """
 
 from __future__ import annotations
