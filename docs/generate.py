@@ -71,7 +71,7 @@ def options(command: Any, context: Any) -> list[tuple[str, str, str]]:
         if param.name == "help" or getattr(param, "hidden", False):
             continue
         if param.param_type_name == "argument":
-            names = f"`{(param.metavar or param.name).upper().strip('[]')}`"
+            names = f"`{(param.metavar or param.name).upper()}`"
         else:
             names = ", ".join(f"`{name}`" for name in (*param.opts, *param.secondary_opts))
         rows.append((names, default_of(param), getattr(param, "help", "") or ""))

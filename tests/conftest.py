@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,76 @@ def golden_dir() -> Path:
 def data_dir() -> Path:
     """Folder of real annotated pictures and published scenes."""
     return _shared("SCENEWRIGHT_DATA", "data")
+
+
+@pytest.fixture(scope="session")
+def weights_are_here() -> bool:
+    """Whether the embedded model's weights lie in the package."""
+    folder = ROOT / "src" / "scenewright" / "models" / "nano"
+    return (folder / "model_index.json").is_file() and (folder / "gligen.safetensors").is_file()
+
+
+@pytest.fixture(scope="session")
+def model_name(weights_are_here: bool, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The embedded model with its adapter; where its weights are missing, a tiny random one instead."""
+    if weights_are_here:
+        return "nano+gligen"
+    from scenewright.backbone.load import save_folder
+    from scenewright.condition.gligen import Gligen, GligenConfig
+    from scenewright.models.adapter import save_adapter
+    from scenewright.testing import tiny_backbone
+
+    folder = tmp_path_factory.mktemp("tiny")
+    backbone = tiny_backbone(0)
+    adapter = Gligen.for_unet(backbone.unet, GligenConfig(slots=4))
+    file = save_adapter(
+        folder / "gligen.safetensors", adapter, adapter.config, "gligen", backbone.fingerprint
+    )
+    return f"{save_folder(backbone, folder / 'nano')}+gligen:{file}"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: exit code, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Runs ``scenewright ARGUMENTS...`` in this process."""
+    from scenewright.cli.main import main
+
+    def run(*arguments: object) -> Ended:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Name of a tiny random model with a layout adapter, in nano's layout: FOLDER+gligen:FILE."""
+    import torch
+
+    from scenewright.backbone.load import save_folder
+    from scenewright.condition.gligen import Gligen, GligenConfig
+    from scenewright.models.adapter import save_adapter
+    from scenewright.testing import tiny_backbone
+
+    folder = tmp_path_factory.mktemp("models")
+    backbone = tiny_backbone(0)
+    save_folder(backbone, folder / "tiny", torch.float32)
+    adapter = Gligen.for_unet(backbone.unet, GligenConfig(slots=6))
+    with torch.no_grad():
+        for name, value in adapter.named_parameters():
+            if "alpha" in name:
+                value.fill_(0.7)
+    file = folder / "tiny.gligen.safetensors"
+    save_adapter(file, adapter, adapter.config, "gligen", backbone.fingerprint, backbone_name="tiny")
+    return f"{folder / 'tiny'}+gligen:{file}"
