@@ -14,6 +14,7 @@ from scenewright.cli.progress import Bar
 def command(
     scenes: its.Scenes = [],  # noqa: B006
     prompt: its.Prompts = [],  # noqa: B006
+    fmt: its.Format = "auto",
     model: its.Model = "nano+gligen",
     steps: its.Steps = 20,
     guidance: its.Guidance = 4.0,
@@ -42,7 +43,9 @@ def command(
     from scenewright.flows.produce import ModelChoice, produce
 
     size_wh = parse_size(size) if size else None
-    request = Request(files=tuple(scenes), prompts=tuple(prompt), size_wh=size_wh, seed=seed, count=count)
+    request = Request(
+        files=tuple(scenes), fmt=fmt, prompts=tuple(prompt), size_wh=size_wh, seed=seed, count=count
+    )
     options = GenerateOptions(
         steps=steps, guidance=guidance, negative=negative, gate=parse_gate(gate), scheduler=scheduler,
         overflow=overflow, layout=not no_layout, batch=batch,  # type: ignore[arg-type]

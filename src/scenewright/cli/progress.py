@@ -20,7 +20,7 @@ class Bar:
         self._words = words
         self._bar: Any = None
         self._task: Any = None
-        self._began = self._told = time.monotonic()
+        self._began = self._told = 0.0
 
     def __enter__(self) -> Bar:
         return self
@@ -29,6 +29,8 @@ class Bar:
         """`done` of `total` are finished; fractions count."""
         if sys.stderr.isatty():
             self._show(done, total)
+        elif not self._began:  # the clock starts after loading
+            self._began = self._told = time.monotonic()
         elif time.monotonic() - self._told >= EVERY_S:
             self._told = time.monotonic()
             left = (self._told - self._began) * (total - done) / max(done, 1e-9)

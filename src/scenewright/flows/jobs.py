@@ -38,6 +38,7 @@ class Request:
     """What a user asks for, before a model is loaded; checked when made.
 
     files    scene files of any format that `read_scenes` knows
+    fmt      name of their format; "auto" finds it by the content
     prompts  texts, each a scene without layout
     size_wh  canvas in pixels for everything; None keeps the scenes' own
     seed     seed of the first picture, or None
@@ -45,6 +46,7 @@ class Request:
     """
 
     files: tuple[Path, ...] = ()
+    fmt: str = "auto"
     prompts: tuple[str, ...] = ()
     size_wh: tuple[int, int] | None = None
     seed: int | None = None
@@ -73,7 +75,7 @@ class Named:
 def read(request: Request) -> list[Named]:
     """All scenes of a request, in order, with unique names. Raises as `read_scenes` does."""
     size_wh = request.size_wh or UNSIZED_WH
-    found = [one for path in request.files for one in _named(path, read_scenes(path, size_wh=size_wh))]
+    found = [one for path in request.files for one in _named(path, read_scenes(path, request.fmt, size_wh))]
     for text in request.prompts:
         found.append(Named(_slug(text.lower())[:48].strip("-.") or "picture", Scene(text, size_wh)))
     return list(_unique(found))

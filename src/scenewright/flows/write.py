@@ -28,6 +28,9 @@ SHEET, FAILED = "sheet.png", "failed.jsonl"
 ON_SHEET = 40
 """The contact sheet shows at most this many pictures, the first ones."""
 
+CELL_PX = 256
+"""Longer side of a picture on the sheet."""
+
 State = Literal["made", "kept", "failed"]
 
 
@@ -277,10 +280,10 @@ def _sheet(outcomes: Sequence[Outcome], out: Path) -> Path | None:
         pictures.append(picture_files.read_image(one.files.png))
         captions.append(one.job.scene.prompt)
         if layouts:
-            pictures.append(picture_files.read_image(one.files.overlay))
+            pictures.append(overlay(pictures[-1], one.job.scene, size_px=CELL_PX))
             captions.append(", ".join(item.phrase for item in one.job.scene.instances))
     columns = (2 if len(shown) < 4 else 4 if len(shown) < 13 else 8) if layouts else None
-    return picture_files.write_png(out / SHEET, contact_sheet(pictures, captions, columns, cell_px=224))
+    return picture_files.write_png(out / SHEET, contact_sheet(pictures, captions, columns, cell_px=CELL_PX))
 
 
 def _remove_empty(folders: Sequence[Path]) -> None:
