@@ -1,4 +1,4 @@
-"""What the repository as a whole promises: versions agree, files ship, nothing names the machine it is from."""
+"""What the repository as a whole promises: versions agree, files ship, nothing names a machine."""
 
 from __future__ import annotations
 
