@@ -27,6 +27,7 @@ from torch.nn import functional as nnf
 
 from scenewright.backbone.attach import transformer_blocks
 from scenewright.backbone.call import Grounding
+from scenewright.backbone.products import geglu, linear
 from scenewright.errors import ModelError
 
 
@@ -46,7 +47,7 @@ def fourier(coords_XD: Tensor, frequencies: int = 8) -> Tensor:
 
 
 class _Attention(nn.Module):
-    """Multi-head attention whose queries are only the first tokens of its input."""
+    """Multi-head attention of the visual tokens over visual and grounding tokens."""
 
     def __init__(self, width: int, heads: int, head_width: int) -> None:
         super().__init__()
@@ -57,15 +58,16 @@ class _Attention(nn.Module):
         self.to_v = nn.Linear(width, inner, bias=False)
         self.to_out = nn.ModuleList([nn.Linear(inner, width)])
 
-    def _split(self, tokens_RSC: Tensor) -> Tensor:
-        return tokens_RSC.reshape(*tokens_RSC.shape[:2], self.heads, -1).transpose(1, 2)
+    def _heads(self, tokens_RSC: Tensor, layer: nn.Linear) -> Tensor:
+        return linear(tokens_RSC, layer.weight).unflatten(2, (self.heads, -1)).transpose(1, 2)
 
-    def forward(self, tokens_RSC: Tensor, queries: int, mask: Tensor | None = None) -> Tensor:
-        q_RHNc = self._split(self.to_q(tokens_RSC[:, :queries]))
-        k_RHSc, v_RHSc = self._split(self.to_k(tokens_RSC)), self._split(self.to_v(tokens_RSC))
+    def forward(self, visual_RNC: Tensor, grounding_RMC: Tensor, mask: Tensor | None = None) -> Tensor:
+        both_RSC = torch.cat([visual_RNC, grounding_RMC], dim=1)
+        q_RHNc = self._heads(visual_RNC, self.to_q)
+        k_RHSc, v_RHSc = self._heads(both_RSC, self.to_k), self._heads(both_RSC, self.to_v)
         out_RHNc = nnf.scaled_dot_product_attention(q_RHNc, k_RHSc, v_RHSc, attn_mask=mask)
-        out_RNC: Tensor = self.to_out[0](out_RHNc.transpose(1, 2).flatten(2))
-        return out_RNC
+        last = self.to_out[0]
+        return linear(out_RHNc.transpose(1, 2).flatten(2), last.weight, last.bias)
 
 
 class _Geglu(nn.Module):
@@ -76,9 +78,7 @@ class _Geglu(nn.Module):
         self.proj = nn.Linear(width, 2 * hidden)
 
     def forward(self, x: Tensor) -> Tensor:
-        both: Tensor = self.proj(x)
-        value, gate = both.chunk(2, dim=-1)
-        return value * nnf.gelu(gate)
+        return geglu(x, self.proj.weight, self.proj.bias)
 
 
 class _FeedForward(nn.Module):
@@ -89,8 +89,8 @@ class _FeedForward(nn.Module):
         self.net = nn.Sequential(_Geglu(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.net(x)
-        return out
+        last = self.net[2]
+        return linear(self.net[0](x), last.weight, last.bias)
 
 
 class GatedFuser(nn.Module):
@@ -132,13 +132,14 @@ class GatedFuser(nn.Module):
         return x_RND.index_copy(0, rows, fused_AND.to(x_RND.dtype))
 
     def _fuse(self, x_RNC: Tensor, tokens_RMD: Tensor, gate_R: Tensor) -> Tensor:
-        visual = x_RNC.shape[1]
-        gate_R11 = gate_R.to(x_RNC).view(-1, 1, 1)
-        tokens_RMC = self.linear(tokens_RMD.to(x_RNC.dtype)).to(x_RNC.dtype)
-        attended: Tensor = self.attn(self.norm1(torch.cat([x_RNC, tokens_RMC], dim=1)), visual)
-        x_RNC = x_RNC + gate_R11 * self.alpha_attn.tanh().to(x_RNC.dtype) * attended.to(x_RNC.dtype)
+        dtype, gate_R11 = x_RNC.dtype, gate_R.to(x_RNC).view(-1, 1, 1)
+        tokens_RMC = linear(tokens_RMD.to(dtype), self.linear.weight, self.linear.bias).to(dtype)
+        attended: Tensor = self.attn(self.norm1(x_RNC), self.norm1(tokens_RMC))
+        scale_R11 = gate_R11 * self.alpha_attn.tanh().to(dtype)
+        x_RNC = torch.addcmul(x_RNC, scale_R11, attended.to(dtype))
         dense: Tensor = self.ff(self.norm2(x_RNC))
-        return x_RNC + gate_R11 * self.alpha_dense.tanh().to(x_RNC.dtype) * dense.to(x_RNC.dtype)
+        scale_R11 = gate_R11 * self.alpha_dense.tanh().to(dtype)
+        return torch.addcmul(x_RNC, scale_R11, dense.to(dtype))
 
 
 class FuserTree(nn.Module):
