@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from scenewright.errors import InputError, ScenewrightError, StorageError
+from scenewright.errors import InputError, SceneError, ScenewrightError, StorageError
 
 USAGE: Any = typer.BadParameter.__mro__[1]
 """The parser's error of wrong usage."""
@@ -30,7 +30,7 @@ def run(action: Callable[[], Any]) -> int:
             result = action()
             return result if isinstance(result, int) else 0
     except (InputError, StorageError) as fault:
-        return fail(fault.message, fault.hint, 2)
+        return fail(fault.message, fault.hint or _advice(fault), 2)
     except ScenewrightError as fault:
         return fail(fault.message, fault.hint, 1)
     except USAGE as fault:
@@ -51,6 +51,15 @@ def fail(message: str, hint: str, code: int) -> int:
     """The two lines of an error on stderr; returns `code`."""
     say(f"error: {message}" + (f"\nhint: {hint}" if hint else ""))
     return code
+
+
+def _advice(fault: ScenewrightError) -> str:
+    """What can be said when the message says it all."""
+    if isinstance(fault, SceneError):
+        return "docs/concepts/scene-format.md explains every field; examples/ has scenes to copy"
+    if isinstance(fault, StorageError):
+        return "check the path"
+    return "--help after the command lists what it takes"
 
 
 def _usage(fault: Any) -> int:

@@ -169,7 +169,10 @@ def _instance(
 ) -> Instance:
     key = foreign.need(row, "category_id", where)
     if not isinstance(key, (int, str)) or key not in classes:
-        raise InputError(f"{where}: there is no category with the id {key!r} in `categories`")
+        raise InputError(
+            f"{where}: there is no category with the id {key!r} in `categories`",
+            "Every id used has its entry there.",
+        )
     category = classes[key]
     kept = {name: value for name, value in row.items() if name not in _DERIVED}
     if isinstance(kept.get("segmentation"), dict) and isinstance(kept["segmentation"].get("counts"), str):

@@ -115,7 +115,9 @@ def detect(document: Any, name: str = "the file") -> str:
     sample = document
     if isinstance(document, list):
         if not document:
-            raise InputError(f"{name} is an empty list; at least one scene was expected")
+            raise InputError(
+                f"{name} is an empty list; at least one scene was expected", "[] holds nothing to draw."
+            )
         sample = document[0]
     if not isinstance(sample, dict):
         raise InputError(f"{name}: expected scenes, got {foreign.shown(document)}", _known())

@@ -55,7 +55,7 @@ class Shown:
             f"{self.total.found} of {self.total.asked} asked colours are where they were asked for "
             f"({_percent(self.total)}, 95 % interval {low:.0%} to {high:.0%}), mean IoU {self.total.iou:.2f}",
             f"ceiling: on {CEILING_SCENES} drawings that are right by construction the same check finds "
-            f"{_percent(best)} of {best.asked}, mean IoU {best.iou:.2f}; no model can be expected to do better",
+            f"{_percent(best)} of {best.asked}, mean IoU {best.iou:.2f}; no model is expected to pass that",
         ]
 
     def to_json(self) -> dict[str, Any]:

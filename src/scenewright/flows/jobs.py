@@ -59,9 +59,14 @@ class Request:
                 'scenewright generate SCENE.json, or --prompt "a red car on the grass"',
             )
         if self.count < 1:
-            raise InputError(f"count is {self.count}; expected at least 1")
+            raise InputError(
+                f"count is {self.count}; expected at least 1", "--count 4 draws each scene 4 times"
+            )
         if self.seed is not None and not 0 <= self.seed <= LARGEST_SEED - 1_000_000_000:
-            raise InputError(f"seed is {self.seed}; expected a whole number from 0 to about 9e15")
+            raise InputError(
+                f"seed is {self.seed}; expected a whole number from 0 to about 9e15",
+                "without --seed every scene has one of its own",
+            )
 
 
 @dataclass(frozen=True)

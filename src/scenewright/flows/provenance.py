@@ -51,7 +51,7 @@ def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
 
 def _short(value: Any) -> str:
     if isinstance(value, dict):
-        return " ".join(str(part) for part in value.values())
+        return " ".join(str(value[key]) for key in sorted(value, reverse=True))
     return "none" if value is None else repr(value) if isinstance(value, str) else str(value)
 
 

@@ -186,7 +186,7 @@ def _kept(bundle: Bundle, jobs: Sequence[Job], options: GenerateOptions, files: 
             other.insert(0, "another scene")
         if other:
             raise InputError(
-                f"{place.png} is there already, made in another way: {'; '.join(other)}",
+                f"{place.png} is there already, made in another way: {'; '.join(other[:3])}",
                 "--overwrite draws it again; --out FOLDER puts the new one elsewhere",
             )
         kept.append(k)

@@ -126,7 +126,7 @@ def parse_json(content: bytes, name: str) -> Any:
     `name` is how messages call the source. Raises InputError with line and column.
     """
     if not content.strip():
-        raise InputError(f"{name} is empty; JSON was expected")
+        raise InputError(f"{name} is empty; JSON was expected", "Was it saved, or copied in full?")
     try:
         return json.loads(
             content.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_refuse_constant
@@ -140,9 +140,13 @@ def parse_json(content: bytes, name: str) -> Any:
             f"{name} is not JSON: {fault.msg} in line {fault.lineno}, column {fault.colno}", hint
         ) from fault
     except RecursionError as fault:
-        raise InputError(f"{name} is nested too deeply to be read") from fault
+        raise InputError(
+            f"{name} is nested too deeply to be read", "Scenes need about ten levels."
+        ) from fault
     except ValueError as fault:
-        raise InputError(f"{name} is not JSON: {fault}") from fault
+        raise InputError(
+            f"{name} is not JSON: {fault}", "Each key may occur once, and numbers must be finite."
+        ) from fault
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -266,7 +266,10 @@ def _unpack(packed: bytes, name: str) -> bytes:
         raise StorageError(f"the scene inside {name} is damaged: {fault}") from fault
     if not stream.eof:
         if stream.unconsumed_tail:
-            raise InputError(f"the scene inside {name} unpacks to more than {MAX_UNPACKED:,} bytes")
+            raise InputError(
+                f"the scene inside {name} unpacks to more than {MAX_UNPACKED:,} bytes",
+                "No scene is that large: the picture was tampered with.",
+            )
         raise StorageError(f"the scene inside {name} is cut off", "Copy or download it again.")
     return text
 
