@@ -1,0 +1,108 @@
+"""The autoencoder's task: it learns, its latents have unit spread, diffusers reads what it exports."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+from tiny_family import CPU, SMALL, generator, loop
+
+from scenewright.train import Recipe, run
+from scenewright.train.renders import Source
+from scenewright.train.vae import VaeConfig, fresh_vae, to_signal
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def config(cache, **changes):
+    wanted = {"channels": (8, 16, 16), "groups": 4, "crop_px": 32, "sources": (SMALL,), "probe": 4}
+    return VaeConfig(**{**wanted, "cache": cache, **changes})
+
+
+def prepared(cache, **changes):
+    torch.manual_seed(0)
+    task = config(cache, **changes).build(loop(batch_size=8))
+    task.prepare(CPU, torch.float32)
+    return task
+
+
+def test_twenty_steps_raise_the_psnr(cache, tmp_path):
+    training = loop(steps=20, batch_size=8, lr=5e-3, ema_decay=0.5, validate_every=20, validate_first=True)
+    run(Recipe(name="vae", task=config(cache), loop=training), tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    before, after = (line["validation"]["psnr_db"] for line in lines if "validation" in line)
+    assert after > before + 1.5
+    assert list((tmp_path / "validation").rglob("reconstruction-*.png"))
+
+
+def test_batches_are_crops_of_the_pictures(cache):
+    task = prepared(cache)
+    crops = task.batch(0, 0, 1)
+    assert crops.shape == (8, 32, 32, 3) and crops.dtype == torch.uint8
+    assert torch.equal(crops, task.batch(0, 0, 1))
+    assert not torch.equal(crops, task.batch(1, 0, 1)) and not torch.equal(crops, task.batch(0, 1, 2))
+    whole = task.sources[0].images(np.arange(24))
+    windows = np.lib.stride_tricks.sliding_window_view(whole, (32, 32), axis=(1, 2))
+    assert (
+        (windows[:, :, :, :, ::8, ::8] == crops[0].permute(2, 0, 1)[:, ::8, ::8].numpy()).all((3, 4, 5)).any()
+    )
+
+
+def test_the_loss_by_hand(cache):
+    weights = {one.name: 0.0 for one in fields(VaeConfig) if one.name.endswith("_weight")}
+    task = prepared(cache, **{**weights, "gradient_weight": 0.5, "kl_weight": 1e-3, "square_weight": 2.0})
+    crops = task.batch(0, 0, 1)
+    loss, logged = task.loss(crops, generator())
+    image = to_signal(crops)
+    posterior = task.vae.encode(image).latent_dist
+    noise = torch.randn(posterior.mean.shape, generator=generator())
+    rebuilt = task.vae.decode(posterior.mean + posterior.std * noise).sample
+    gap = rebuilt - image
+    assert logged["l1"] == pytest.approx(gap.abs().mean().item(), rel=1e-4)
+    assert logged["kl"] == pytest.approx(posterior.kl().mean().item(), rel=1e-4)
+    edges = sum(gap.diff(dim=d).abs().mean() for d in (2, 3))
+    wanted = gap.abs().mean() + 2.0 * gap.square().mean() + 0.5 * edges + 1e-3 * posterior.kl().mean()
+    assert torch.allclose(loss, wanted, rtol=1e-4)
+
+
+def test_exported_latents_have_unit_spread(cache, tmp_path):
+    from diffusers import AutoencoderKL
+
+    task = prepared(cache)
+    before = {key: value.clone() for key, value in task.vae.state_dict().items()}
+    task.export(tmp_path)
+    vae = AutoencoderKL.from_pretrained(tmp_path / "vae")
+    images = torch.from_numpy(task.sources[0].images(np.arange(24)))
+    latents = vae.encode(to_signal(images)).latent_dist.mean * vae.config.scaling_factor
+    assert latents.square().mean().sqrt().item() == pytest.approx(1.0, abs=0.05)
+    after = task.vae.state_dict()  # the export takes half of a copy
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    stored = vae.state_dict()
+    assert all(torch.allclose(stored[key], before[key], atol=1e-3) for key in before)
+
+
+def test_latents_start_almost_certain(cache):
+    vae = fresh_vae(config(cache))
+    signal = torch.zeros(1, 3, 32, 32)
+    logvar = vae.encode(signal).latent_dist.logvar
+    assert logvar.mean().item() == pytest.approx(-6.0, abs=1.0)
+    assert vae.encode(signal).latent_dist.mean.shape[-2:] == (8, 8)
+
+
+def test_sources_of_two_sizes(cache):
+    town = Source(name="town", count=6, size_wh=(64, 32), share=1.0)
+    task = prepared(cache, sources=(SMALL, town))
+    assert {tuple(task.batch(step, 0, 1).shape) for step in range(10)} == {(8, 32, 32, 3)}
+
+
+def test_signal_is_the_inverse_of_pictures():
+    pixels = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).expand(1, 16, 16, 3)
+    signal = to_signal(pixels)
+    assert signal.shape == (1, 3, 16, 16) and signal.min() == -1 and signal.max() == 1
+    assert torch.equal(((signal + 1) * 127.5).round().byte().permute(0, 2, 3, 1), pixels)
