@@ -24,7 +24,7 @@ Seed = Annotated[
 ]
 Count = Annotated[int, Option("--count", help="Pictures per scene.")]
 Batch = Annotated[int, Option("--batch", help="Pictures drawn together.")]
-Device = Annotated[str, Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
+Device = Annotated[str, Option("--device", help="auto, cpu, or another device by torch's name for it.")]
 Dtype = Annotated[str, Option("--dtype", help="auto, float32, bfloat16, float16.")]
 Overflow = Annotated[str, Option("--overflow", help="Too many instances: error, or keep the largest.")]
 NoLayout = Annotated[bool, Option("--no-layout", help="Follow the prompt only.")]
