@@ -31,7 +31,7 @@ class Model:
     ) -> Model:
         """The model called `name`: ``BASE`` or ``BASE+ADAPTER``, e.g. ``nano+gligen``; see `models.registry`.
 
-        `device` is auto, cpu or another device by torch's name for it; `dtype` auto, float32, bfloat16 or float16.
+        `device` is auto, cpu or a device by torch's name for it; `dtype` auto, float32, bfloat16 or float16.
         `allow_other_backbone` lets an adapter run on other weights of the layout it was trained on. Raises
         ModelError (unknown, not here, does not fit) or InputError. Nothing is fetched from the network.
         """
