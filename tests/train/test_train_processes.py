@@ -53,6 +53,7 @@ ACCELERATE = [
 ]  # fmt: skip
 
 
+@pytest.mark.sample
 def test_two_processes_equal_a_plain_loop_over_both_ranks(tmp_path):
     """Each process has its own data and noise, gradients are averaged, stopping changes nothing."""
     settings = ["task.dropout=0", "loop.accumulate=2", "loop.steps=8", "loop.save_every=4"]

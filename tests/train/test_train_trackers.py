@@ -73,6 +73,7 @@ def test_tensorboard_gets_numbers_and_pictures(tmp_path, pictures):
 
 
 @pytest.mark.slow
+@pytest.mark.sample
 def test_wandb_offline(tmp_path, pictures, monkeypatch, capsys):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
