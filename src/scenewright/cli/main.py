@@ -10,7 +10,7 @@ import typer
 from scenewright.cli.commands import Commands
 from scenewright.cli.report import run
 
-app = typer.Typer(cls=Commands, add_completion=False, no_args_is_help=True)
+app = typer.Typer(cls=Commands, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
 
 
 def _version(wanted: bool) -> None:

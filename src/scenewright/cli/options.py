@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-Scenes = Annotated[list[Path], Argument(metavar="[SCENE]...", help="Scene files, any format; PNGs.")]
+Scenes = Annotated[list[Path], Argument(metavar="SCENE", help="Scene files, any format; PNGs.")]
 Format = Annotated[str, Option("--format", help="Format of the scene files, if it cannot be told.")]
 Prompts = Annotated[list[str], Option("--prompt", help="A text instead of a scene; repeat for more.")]
 Model = Annotated[str, Option("--model", help="BASE or BASE+ADAPTER; `models list` shows all.")]

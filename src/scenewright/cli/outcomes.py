@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from scenewright.cli.report import fail, say
+from scenewright.cli.words import fail, say
 
 if TYPE_CHECKING:
     from scenewright.flows.write import Outcome, Written

@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import Any
 
-from scenewright.cli.report import say
+from scenewright.cli.words import say
 
 EVERY_S = 10.0
 """Without a terminal, progress is printed at most this often."""
@@ -46,8 +46,11 @@ class Bar:
             from rich.console import Console
 
             columns = (progress.BarColumn(), progress.TaskProgressColumn(), progress.TimeRemainingColumn())
-            console = Console(stderr=True)
-            self._bar = progress.Progress(f"{total} {self._words}", *columns, console=console, transient=True)
+            words, console = f"{total} {self._words}", Console(stderr=True)
+            both = sys.stdout.isatty()  # else what is printed must go to the pipe, not above the bar
+            self._bar = progress.Progress(
+                words, *columns, console=console, transient=True, redirect_stdout=both
+            )
             self._task = self._bar.add_task("", total=total)
             self._bar.start()
         self._bar.update(self._task, completed=done)
