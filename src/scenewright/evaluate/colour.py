@@ -6,7 +6,8 @@ there?
 
 * ``found``: of all palette colours the asked one exceeds its surroundings most, by at least `EXCESS` of
   the box;
-* ``iou``: IoU of the box with the bounding box of the connected region of the asked colour that lies in it.
+* ``iou``: IoU of the box with the bounding box of the connected region of the asked colour that lies in it;
+  0 where the asked colour does not exceed its surroundings by `EXCESS`.
 
 Colours are compared in OKLab with lightness weighing half, so that shade does not change the name. What
 is compared with the surroundings are shades (`LEVELS` per channel): a white cat on snow is found by its
@@ -131,15 +132,16 @@ def _finding(
     beyond -= np.bincount(outside, minlength=size) / max(1, outside.size)
     excess_K = np.maximum(beyond, 0).reshape(-1, len(names) + 1).sum(0)[:-1]
     seen = int(excess_K.argmax())
-    asked_HW = (index_HW == target) & (beyond > 0)[joint_HW]
+    enough = bool(excess_K[target] >= EXCESS)
+    iou = _region_iou((index_HW == target) & (beyond > 0)[joint_HW], box) if enough else 0.0
     return ColourFinding(
         instance=name,
         asked=asked,
         seen=names[seen] if excess_K[seen] > 0 else "",
         cover=round(float((index_HW[inner] == target).mean()), 4),
         excess=round(float(excess_K[target]), 4),
-        iou=round(_region_iou(asked_HW, box), 4),
-        found=bool(seen == target and excess_K[target] >= EXCESS),
+        iou=round(iou, 4),
+        found=enough and seen == target,
     )
 
 
