@@ -27,7 +27,7 @@ def run(action: Callable[[], Any]) -> int:
             if not sys.warnoptions:
                 warnings.simplefilter("ignore")
                 warnings.filterwarnings("always", category=UserWarning, module=r"scenewright\b")
-            warnings.showwarning = warn
+            warnings.showwarning = warn  # type: ignore[assignment]
             result = action()
             return result if isinstance(result, int) else 0
     except ScenewrightError as fault:
@@ -37,7 +37,7 @@ def run(action: Callable[[], Any]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except BrokenPipeError:  # the reader of stdout has gone, as in `scenewright ... | head`
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 1
 
 

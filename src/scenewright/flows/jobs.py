@@ -94,7 +94,8 @@ def sized(
     With a size asked for, everything is brought to it. Otherwise scenes of photographs are fitted to the
     model's `native_wh`, scenes of formats without a size get it, and all others keep their own.
     """
-    fitted, cut, odd = 0, 0, {}
+    fitted, cut = 0, 0
+    odd: dict[tuple[int, int], int] = {}
     found = []
     for one in scenes:
         scene, to_wh = one.scene, request.size_wh
