@@ -32,7 +32,9 @@ SAVED_ROWS = 64 * ROWS
 class Pool(Protocol):
     """What batches are drawn from."""
 
-    items: list[Item]
+    @property
+    def items(self) -> list[Item]:
+        """What is in each picture."""
 
     def rows(self, index_B: NDArray[np.int64], mirror_B: NDArray[np.bool_]) -> dict[str, Tensor]:
         """``{"z": z_BChw float32}`` or ``{"images": image_BHW3 uint8}`` of the items at `index_B`."""
