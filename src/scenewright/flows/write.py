@@ -282,7 +282,9 @@ def _sheet(outcomes: Sequence[Outcome], out: Path) -> Path | None:
         if layouts:
             pictures.append(overlay(pictures[-1], one.job.scene, size_px=CELL_PX))
             captions.append(", ".join(item.phrase for item in one.job.scene.instances))
-    columns = (2 if len(shown) < 4 else 4 if len(shown) < 13 else 8) if layouts else None
+    columns = (
+        (2 if len(shown) < 2 else 4 if len(shown) < 7 else 6 if len(shown) < 16 else 8) if layouts else None
+    )
     return picture_files.write_png(out / SHEET, contact_sheet(pictures, captions, columns, cell_px=CELL_PX))
 
 
