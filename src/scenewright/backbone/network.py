@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from scenewright.backbone.call import Call, Denoise, Grounding
+from scenewright.backbone.products import lend, lendable
 from scenewright.errors import InputError
 
 
@@ -21,6 +22,7 @@ def network(unet: Any) -> Denoise:
     altogether and the result is the base network's. Without an attached adapter a call with grounding is an
     error rather than a picture that ignores its layout. Works the same under gradients (training).
     """
+    layers = lendable(unet)
 
     def denoise(z_RChw: Tensor, call: Call) -> Tensor:
         parameter = next(iter(unet.parameters()))
@@ -35,7 +37,8 @@ def network(unet: Any) -> Denoise:
                 )
             kwargs["cross_attention_kwargs"] = {"gligen": {"objs": grounding}}
         z = z_RChw.to(parameter.dtype)
-        output: Tensor = unet(z, call.t, encoder_hidden_states=text, return_dict=False, **kwargs)[0]
+        with lend(layers):
+            output: Tensor = unet(z, call.t, encoder_hidden_states=text, return_dict=False, **kwargs)[0]
         return output.to(z_RChw.dtype)
 
     return denoise
