@@ -170,8 +170,8 @@ def test_links_lead_somewhere(page: Path, weights_are_here: bool) -> None:
             continue
         path, _, anchor = target.partition("#")
         found = (page.parent / path).resolve() if path else page
-        if not weights_are_here and found.name in ("demo.png", "nano.sh"):
-            continue  # come with the weights
+        if not weights_are_here and found.name == "demo.png":
+            continue  # comes with the weights
         assert found.exists(), f"{page.relative_to(ROOT)} -> {target}"
         if anchor:
             assert anchor in anchors(found), f"{page.relative_to(ROOT)} -> {target}"
@@ -214,7 +214,7 @@ def test_tree_of_the_readme() -> None:
         depth = (len(line) - len(line.lstrip())) // 2
         name, _, purpose = line.strip().partition(" ")
         path = folders[depth] / name
-        assert path.exists() or name.split("/")[0] in ("runs", "benchmarks"), name
+        assert path.exists(), name
         assert purpose or name == "src/scenewright/", name
         folders[depth + 1 :] = [path]
         named.add(path)
