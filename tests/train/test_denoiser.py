@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_family import CPU, SMALL, denoiser, denoiser_config, generator, loop, model_folder, records
 
 from scenewright.backbone.load import load_folder
@@ -252,7 +253,7 @@ def test_the_loss_by_hand(folder, v_folder, cache, prediction):
     output = backbone.unet(noisy, t_B, encoder_hidden_states=text).sample
     error_B = (output - target).square().mean((1, 2, 3))
     assert torch.allclose(loss, error_B.mean(), rtol=1e-4)
-    assert logged["high"] == pytest.approx(float(error_B[t_B > 500].mean()), rel=1e-4)
+    assert logged["high"] == pytest.approx(error_B[t_B > 500].mean().item(), rel=1e-4)
 
 
 def test_pictures_encoded_in_the_step_give_the_loss_of_cached_latents(folder, cache):
@@ -341,3 +342,21 @@ def test_a_stage_that_was_not_trained_yet(cache, tmp_path):
     config = DenoiserConfig(unet=UnetSizes(), vae=tmp_path, text=tmp_path, sources=(SMALL,), cache=cache)
     with pytest.raises(InputError, match="no trained network"):
         config.build(loop()).prepare(CPU, torch.float32)
+
+
+def test_resumed_equals_uninterrupted(folder, cache, tmp_path):
+    config = denoiser_config(folder, cache, train=("base", "adapter"), layout_rate=0.5, flip=True)
+
+    def train(out, steps, resume=False):
+        training = loop(steps=steps, schedule="constant", log_every=1, save_every=2, ema_decay=0.9)
+        run(Recipe(name="r", task=config, loop=training), tmp_path / out, resume)
+        return tmp_path / out
+
+    whole = train("whole", 4)
+    train("parts", 2)
+    parts = train("parts", 4, resume=True)
+    assert (whole / "log.jsonl").read_bytes() == (parts / "log.jsonl").read_bytes()
+    for name in ("gligen.safetensors", "model/unet/diffusion_pytorch_model.safetensors"):
+        wanted, found = (load_file(out / "export" / name) for out in (whole, parts))
+        assert wanted.keys() == found.keys()
+        assert all(torch.equal(wanted[key], found[key]) for key in wanted), name
