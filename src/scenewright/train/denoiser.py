@@ -38,6 +38,7 @@ from scenewright.backbone.text import PromptCut, embed
 from scenewright.backbone.weights import read_folder
 from scenewright.condition.gligen import Gligen, GligenConfig, inputs_from_scenes
 from scenewright.errors import InputError
+from scenewright.train.crops import crop_latents
 from scenewright.train.data import stream_rng
 from scenewright.train.latents import Latents, open_pool
 from scenewright.train.probe import ProbeConfig, probe
@@ -53,12 +54,13 @@ TOWN = Source(name="town", count=8_000, size_wh=(192, 96), share=0.15)
 
 @dataclass(frozen=True, kw_only=True)
 class UnetSizes:
-    """A fresh UNet2DConditionModel: attention at every level, one residual block per level."""
+    """A fresh UNet2DConditionModel: `attention` of its levels, the lowest, have transformer blocks."""
 
-    channels: tuple[int, ...] = (64, 128, 192)
+    channels: tuple[int, ...] = (32, 64, 128, 128)  # per level; each level but the first halves the map
+    attention: int = 3
     layers: int = 1
     heads: int = 4
-    groups: int = 16
+    groups: int = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,9 @@ class DenoiserConfig:
         None  # min-SNR clipping of the loss weight; None: the plain loss of the prediction
     )
     one_object_steps: int = 0  # curriculum: only pictures with one instance before this step
+    crop_steps: int = 0  # before this step, a share of the batches are crops of the latents (see crops.py)
+    crop_rate: float = 0.7  # that share
+    crop_cells: int = 16  # side of those crops in latent cells
     sources: tuple[Source, ...] = (TOYBOX, TOWN)
     data: Path | None = None  # a folder of Records, in place of `sources`
     size: int = 128  # pixels along each side of the squares that are cut from the pictures of `data`
@@ -107,7 +112,9 @@ class DenoiserConfig:
         return (Source(name=str(self.data), size_wh=(self.size, self.size)),)
 
     def build(self, loop: LoopConfig) -> DenoiserTask:
-        """The task of this configuration."""
+        """The task of this configuration. Raises InputError if there are no pictures to train on."""
+        if not self.pictures:
+            raise InputError("there are no pictures to train on", "--set task.data=FOLDER (of Records)")
         return DenoiserTask(self, loop)
 
 
@@ -199,11 +206,16 @@ class DenoiserTask:
         layout = bool(rng.random() < self.config.layout_rate) and self.adapter is not None
         mirror_B = rng.random(rows) < 0.5 if self.config.flip else np.zeros(rows, dtype=bool)
         items = [pool.items[i] for i in index_B]
+        items = [one.mirrored() if m else one for one, m in zip(items, mirror_B, strict=True)]
+        pictures, size_wh = pool.rows(index_B, mirror_B), sources[which].size_wh
+        if step < self.config.crop_steps and rng.random() < self.config.crop_rate and "z" in pictures:
+            pictures["z"], items = crop_latents(pictures["z"], items, self.config.crop_cells, rng)
+            size_wh = (self.config.crop_cells * self.backbone.stride,) * 2
         return {
-            **pool.rows(index_B, mirror_B),
+            **pictures,
             "captions": ["" if drop else item.caption for item, drop in zip(items, no_text_B, strict=True)],
-            "items": [_Boxed(one.mirrored() if m else one) for one, m in zip(items, mirror_B, strict=True)],
-            "size_wh": sources[which].size_wh,
+            "items": [_Boxed(one) for one in items],
+            "size_wh": size_wh,
             "no_layout": no_layout_B,
             "layout": layout,
         }
@@ -356,14 +368,14 @@ def _frozen(build: Callable[[Any], nn.Module], folder: Path, device: torch.devic
 def _fresh_unet(sizes: UnetSizes, autoencoder: Any, encoder: Any) -> Any:
     from diffusers import UNet2DConditionModel
 
-    levels = len(sizes.channels)
+    plain = len(sizes.channels) - sizes.attention
     stride = 2 ** (len(autoencoder.config.block_out_channels) - 1)
     return UNet2DConditionModel(
         sample_size=128 // stride,
         in_channels=autoencoder.config.latent_channels,
         out_channels=autoencoder.config.latent_channels,
-        down_block_types=("CrossAttnDownBlock2D",) * levels,
-        up_block_types=("CrossAttnUpBlock2D",) * levels,
+        down_block_types=("DownBlock2D",) * plain + ("CrossAttnDownBlock2D",) * sizes.attention,
+        up_block_types=("CrossAttnUpBlock2D",) * sizes.attention + ("UpBlock2D",) * plain,
         block_out_channels=sizes.channels,
         layers_per_block=sizes.layers,
         attention_head_dim=sizes.heads,

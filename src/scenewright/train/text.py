@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
@@ -41,7 +42,7 @@ class TextConfig:
     heads: int = 4
     window: int = 48  # tokens, both end marks included
     vocabulary: int = 1200  # tokens, of which 512 are bytes
-    crop_px: int = 48  # side to which instances are resized
+    crop_px: int = 32  # side to which instances are resized
     sources: tuple[Source, ...] = (
         Source(name="toybox", count=24_000, share=0.8),
         Source(name="town", count=8_000, size_wh=(192, 96), share=0.2),
@@ -109,18 +110,18 @@ class TextTask:
         return [{"params": [p for module in self.modules.values() for p in module.parameters()]}]
 
     def batch(self, step: int, rank: int, size: int) -> dict[str, Any]:
-        """Pictures image_BHW3 (uint8) with one text each: captions on even steps, phrases on odd ones."""
+        """Pictures image_BHW3 (uint8) with one text each: captions every third step, else phrases."""
         rng = stream_rng(self.seed, "text", step, rank)
         shares = np.array([source.share for source in self.config.sources])
         which = int(rng.choice(len(shares), p=shares / shares.sum()))
-        return self._pairs(which, rng, phrases=step % 2 == 1, number=self.batch_size)
+        return self._pairs(which, rng, phrases=step % 3 > 0, number=self.batch_size)
 
     def _pairs(self, which: int, rng: np.random.Generator, phrases: bool, number: int) -> dict[str, Any]:
         renders = self.sources[which]
         if not phrases:
             index = rng.integers(len(renders), size=number)
-            images = torch.from_numpy(renders.images(index))[:, ::2, ::2]
-            return {"images": images.contiguous(), "texts": [renders.items[i].caption for i in index]}
+            images = _quartered(renders.images(index))
+            return {"images": images, "texts": [renders.items[i].caption for i in index]}
         chosen = self.crops[which][rng.integers(len(self.crops[which]), size=number)]
         images = renders.images(chosen[:, 0])
         crops, texts = [], []
@@ -174,6 +175,13 @@ def _instances(renders: Pictures) -> np.ndarray:
     return np.array([(i, n) for i, item in enumerate(renders.items) for n in range(len(item.boxes))])
 
 
+def _quartered(images_BHW3: NDArray[np.uint8]) -> torch.Tensor:
+    """Pictures at a quarter of their size, every pixel the mean of 4x4."""
+    rows, height, width, _ = images_BHW3.shape
+    blocks = images_BHW3.reshape(rows, height // 4, 4, width // 4, 4, 3)
+    return torch.from_numpy(blocks.mean((2, 4), dtype=np.float32).astype(np.uint8))
+
+
 def _crop(image_HW3: np.ndarray, box: tuple[float, float, float, float], side: int) -> np.ndarray:
     """The box with a margin of 10 %, resized to a square."""
     from PIL import Image
@@ -209,10 +217,14 @@ def fresh_encoder(config: TextConfig, tokenizer: Any) -> nn.Module:
 
 
 def tokenize(tokenizer: Any, texts: list[str], window: int) -> tuple[Tensor, Tensor]:
-    """Token ids [B,L] padded to the window, and the position [B] of each end mark."""
+    """Token ids [B,L] padded to the longest text, cut at the window, and the position [B] of each end mark.
+
+    Attention is causal, so the padding never reaches the end mark.
+    """
     rows = tokenizer(texts, truncation=True, max_length=window)["input_ids"]
     ends = torch.tensor([len(row) - 1 for row in rows])
-    padded = [row + [tokenizer.pad_token_id] * (window - len(row)) for row in rows]
+    longest = max(rows, key=len)
+    padded = [row + [tokenizer.pad_token_id] * (len(longest) - len(row)) for row in rows]
     return torch.tensor(padded), ends
 
 

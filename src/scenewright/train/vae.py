@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as nnf
 
 from scenewright.backbone.parts import quiet
 from scenewright.train.data import stream_rng
@@ -33,18 +34,21 @@ if TYPE_CHECKING:
 class VaeConfig:
     """The network's sizes and what it sees."""
 
-    channels: tuple[int, ...] = (16, 32, 64, 128)  # per level; each level but the first halves the picture
-    latent_channels: int = 8
+    channels: tuple[int, ...] = (16, 32, 64)  # per level; each level but the first halves the picture
+    latent_channels: int = 4
     groups: int = 4  # of the GroupNorms
     crop_px: int = 64  # side of the training crops; the network is convolutional
     kl_weight: float = 1e-6
     log_variance: float = -6.0  # of the latents at the start; at 0 colours drown in noise and stay lost
-    gradient_weight: float = 1.0  # of the L1 between pixel differences
+    square_weight: float = 1.0  # of the squared error beside the L1; colours of small things come sooner
+    pooled_weight: float = 2.0  # of the L1 between means of 4x4 pixels: colours before edges
+    gradient_weight: float = 0.5  # of the L1 between pixel differences
     sources: tuple[Source, ...] = (
         Source(name="toybox", count=24_000, share=0.75),
         Source(name="town", count=8_000, size_wh=(192, 96), share=0.25),
     )
     cache: Path = Path("runs/out/cache")
+    start: Path | None = None  # an earlier export to continue from; None: random weights
     probe: int = 64  # held-out pictures of the validation
 
     def build(self, loop: LoopConfig) -> VaeTask:
@@ -73,13 +77,22 @@ def fresh_vae(config: VaeConfig) -> AutoencoderKL:
     return vae
 
 
+def _read_vae(folder: Path) -> AutoencoderKL:
+    """The autoencoder that an earlier run exported, in float32 and unscaled."""
+    from diffusers import AutoencoderKL
+
+    vae = AutoencoderKL.from_pretrained(folder / "vae").float()
+    vae.register_to_config(scaling_factor=1.0)
+    return vae
+
+
 class VaeTask:
     """Autoencoder training on random crops; `export` measures the latents' spread and stores it."""
 
     def __init__(self, config: VaeConfig, loop: LoopConfig) -> None:
         self.config = config
         self.seed, self.batch_size = loop.seed, loop.batch_size
-        self.vae = fresh_vae(config)
+        self.vae = fresh_vae(config) if config.start is None else _read_vae(config.start)
         self.modules = {"vae": self.vae}
         self.sources: list[Pictures] = []
         self.device = torch.device("cpu")
@@ -118,7 +131,10 @@ class VaeTask:
         pixels = (out_BCHW - image_BCHW).abs().mean()
         edges = sum((out_BCHW.diff(dim=d) - image_BCHW.diff(dim=d)).abs().mean() for d in (2, 3))
         kl = 0.5 * (mean_BChw**2 + log_BChw.exp() - 1.0 - log_BChw).sum((1, 2, 3)).mean()
-        loss = pixels + self.config.gradient_weight * edges + self.config.kl_weight * kl
+        squares = ((out_BCHW - image_BCHW) ** 2).mean()
+        pooled = (nnf.avg_pool2d(out_BCHW, 4) - nnf.avg_pool2d(image_BCHW, 4)).abs().mean()
+        loss = pixels + self.config.square_weight * squares + self.config.pooled_weight * pooled
+        loss = loss + self.config.gradient_weight * edges + self.config.kl_weight * kl
         return loss, {"l1": float(pixels.detach()), "kl": float(kl.detach())}
 
     def validate(self, step: int, out: Path) -> dict[str, float]:
