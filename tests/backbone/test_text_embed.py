@@ -69,6 +69,22 @@ def test_a_text_does_not_depend_on_its_neighbours(tiny: Backbone) -> None:
     torch.testing.assert_close(together.tokens_BLD[66:67], alone.tokens_BLD)
 
 
+def test_equal_texts_are_encoded_once_and_reported_once(tiny: Backbone) -> None:
+    seen: list[int] = []
+    hook = tiny.text_encoder.register_forward_hook(
+        lambda module, given, out: seen.append(len(out.last_hidden_state))
+    )
+    long = " ".join(["cat"] * tiny.window)
+    with pytest.warns(PromptCut) as caught:
+        text = embed(tiny, ["", "a dog", long, "", long])
+    hook.remove()
+    assert seen == [3] and len(caught) == 1
+    assert text.lengths_B.tolist() == [2, 4, tiny.window, 2, tiny.window]
+    assert [bool(rest) for rest in text.cut] == [False, False, True, False, True]
+    torch.testing.assert_close(text.tokens_BLD[:2], embed(tiny, ["", "a dog"]).tokens_BLD)
+    assert torch.equal(text.tokens_BLD[2], text.tokens_BLD[4])
+
+
 def test_bare_string_is_refused(tiny: Backbone) -> None:
     with pytest.raises(InputError, match="a list of texts"):
         embed(tiny, "a cat")

@@ -40,13 +40,21 @@ class Text:
 
 
 def embed(backbone: Backbone, prompts: Sequence[str]) -> Text:
-    """Encode each text to one window of tokens.
+    """Encode each text to one window of tokens; equal texts are encoded once.
 
     A text that is too long is cut at the window's end and reported by one `PromptCut` warning. An empty list
     gives empty tensors. Raises InputError for a bare string in place of a list.
     """
     if isinstance(prompts, str):
         raise InputError(f"a list of texts was expected, not the text {prompts!r}", "write [text]")
+    different = list(dict.fromkeys(prompts))
+    text = _encode(backbone, different)
+    if len(different) == len(prompts):
+        return text
+    return _repeated(text, [different.index(prompt) for prompt in prompts])
+
+
+def _encode(backbone: Backbone, prompts: list[str]) -> Text:
     ids_BL, lengths_B, cut = _tokenize(backbone, prompts)
     for prompt, rest in zip(prompts, cut, strict=True):
         if rest:
@@ -60,6 +68,13 @@ def embed(backbone: Backbone, prompts: Sequence[str]) -> Text:
     tokens_BLD = torch.cat(parts[1:] or parts)
     pooled_BD = tokens_BLD[torch.arange(len(ids_BL), device=device), lengths_B.to(device) - 1].float()
     return Text(tokens_BLD, pooled_BD, lengths_B.to(device), cut)
+
+
+def _repeated(text: Text, places: list[int]) -> Text:
+    """The texts at `places`, in that order."""
+    index = torch.as_tensor(places, device=text.tokens_BLD.device)
+    cut = tuple(text.cut[place] for place in places)
+    return Text(text.tokens_BLD[index], text.pooled_BD[index], text.lengths_B[index], cut)
 
 
 def _tokenize(backbone: Backbone, prompts: Sequence[str]) -> tuple[Tensor, Tensor, tuple[str, ...]]:
@@ -84,4 +99,4 @@ def _warn(prompt: str, rest: str, backbone: Backbone) -> None:
     start = prompt if len(prompt) <= 40 else prompt[:37] + "..."
     room = backbone.window - 2
     message = f"{start!r} is longer than the {room} tokens that {backbone.name} reads; left out: {rest!r}"
-    warnings.warn(PromptCut(message), stacklevel=3)
+    warnings.warn(PromptCut(message), stacklevel=4)
