@@ -127,8 +127,28 @@ def test_gate_schedule_counts_and_refusals():
     assert gate_schedule(0) == [] and gate_schedule(3) == [1.0] * 3
     with pytest.raises(InputError, match="sum to 1"):
         gate_schedule(10, (0.5, 0.0, 0.4))
-    with pytest.raises(InputError):
-        gate_schedule(10, (1.5, 0.0, -0.5))
+    for bad in [(1.5, 0.0, -0.5), (float("nan"), 0.0, 1.0), (0.0, 0.0, float("nan"))]:
+        with pytest.raises(InputError):
+            gate_schedule(10, bad)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 50, 999])
+def test_gate_fractions_may_come_from_a_subtraction(steps):
+    """1 - 0.91 - 0.09 is -3e-17."""
+    for on in range(0, 101, 7):
+        for decay in range(0, 101 - on, 3):
+            values = gate_schedule(steps, (on / 100, decay / 100, 1 - on / 100 - decay / 100))
+            assert len(values) == steps and values.count(1.0) == on * steps // 100
+            assert sum(0 < value < 1 for value in values) == max(decay * steps // 100 - 1, 0)
+
+
+def test_scales_that_are_no_numbers_and_missing_negative_rows_are_refused():
+    negative = random_conditioning(1, 1)
+    for scale in (float("nan"), float("inf"), [2.0, float("nan")]):
+        with pytest.raises(InputError, match="finite"):
+            guided(wavy, scale, negative)
+    with pytest.raises(InputError, match="1 rows, but there is a sample number 1"):
+        guided(wavy, 2.0, negative)(latents(2), Call.plain(T, random_conditioning(2, 0)))
 
 
 def test_conditioning_without_layout_may_meet_a_negative_with_one():

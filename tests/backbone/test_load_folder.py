@@ -213,6 +213,64 @@ def _damage(folder: Path, what: str) -> None:
         save_file(tensors, unet)
 
 
+def _edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "message"),
+    [
+        ("unet/config.json", {"block_out_channels": [8]}, "the UNet cannot be built"),
+        ("unet/config.json", {"attention_head_dim": 0}, "the UNet cannot be built"),
+        ("unet/config.json", {"addition_embed_type": "text_time"}, "needs more than a text"),
+        ("vae/config.json", {"block_out_channels": []}, "the VAE cannot be built"),
+        ("text_encoder/config.json", {"num_attention_heads": 5}, "the text encoder cannot be built"),
+        ("text_encoder/config.json", {"hidden_act": "none such"}, "the text encoder cannot be built"),
+        ("scheduler/scheduler_config.json", {"beta_schedule": "none such"}, "the scheduler cannot be built"),
+        ("tokenizer/tokenizer.json", {"added_tokens": 3, "model": 4}, "the tokenizer cannot be built"),
+        ("model_index.json", {"unet": None}, "names no unet"),
+        ("model_index.json", {"unet": []}, "names no unet"),
+        ("model_index.json", {"unet": ["diffusers", "UNet3DConditionModel"]}, "has UNet3DConditionModel"),
+        ("model_index.json", {"text_encoder_2": ["transformers", "CLIPTextModel"]}, "has text_encoder_2"),
+    ],
+)
+def test_files_that_are_json_but_no_model_say_why(
+    folder: Path, file: str, changes: dict[str, object], message: str
+) -> None:
+    _edit(folder / file, **changes)
+    with pytest.raises(ModelError, match=message):
+        load_folder(folder)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"weight_map": {"a": 3}}', '{"weight_map": {"a": "x.bin"}}']
+)
+def test_damaged_lists_of_shards_say_so(folder: Path, text: str) -> None:
+    weights = next((folder / "unet").glob("*.safetensors"))
+    weights.rename(weights.with_name("elsewhere"))
+    weights.with_name(f"{weights.name}.index.json").write_text(text)
+    with pytest.raises(ModelError, match=str(folder)):
+        load_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensor: tensor * float("nan"), "1 not finite: conv_in.bias"),
+        (lambda tensor: tensor.to(torch.int8), r"1 wrong number type: conv_in.bias torch.int8"),
+        (lambda tensor: tensor.to(torch.complex64), "1 wrong number type"),
+    ],
+)
+def test_weights_that_are_no_numbers_are_refused(folder: Path, change: object, message: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = next((folder / "unet").glob("*.safetensors"))
+    tensors = load_file(path)
+    save_file(tensors | {"conv_in.bias": change(tensors["conv_in.bias"])}, path)
+    with pytest.raises(ModelError, match=message):
+        load_folder(folder)
+
+
 @pytest.mark.parametrize(
     ("what", "message"),
     [

@@ -52,6 +52,18 @@ def test_step_numbers_below_one_and_unknown_schedulers_are_refused():
         Noise(diffusers.DDIMScheduler(prediction_type="sample"), 4)
 
 
+@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("steps", [1000, 1001])
+def test_more_steps_than_noise_levels_are_refused_before_sampling(name, steps):
+    """The offset 1 of Stable Diffusion makes 1000 steps start at level 1000, which nobody trained."""
+    if name == "lms":
+        pytest.importorskip("scipy")
+    like = diffusers.PNDMScheduler(**STABLE_DIFFUSION_BETAS, skip_prk_steps=True, steps_offset=1)
+    with pytest.raises(InputError, match=f"cannot do {steps} steps"):
+        Noise(make_scheduler(name, like), steps)
+    assert Noise(make_scheduler(name, like), 998).steps == 998
+
+
 def test_the_given_scheduler_is_never_changed():
     scheduler = diffusers.PNDMScheduler(skip_prk_steps=True)
     noise = Noise(scheduler, 10)

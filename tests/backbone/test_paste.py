@@ -6,7 +6,7 @@ import diffusers
 import pytest
 import torch
 
-from scenewright.backbone.call import Rows
+from scenewright.backbone.call import Call, Rows
 from scenewright.backbone.loop import sample
 from scenewright.backbone.noise import Noise
 from scenewright.backbone.paste import drawn, paste
@@ -84,3 +84,11 @@ def test_drawn_noise_depends_on_the_sample_alone():
 def test_masks_of_another_size_are_refused():
     with pytest.raises(InputError, match="do not belong together"):
         paste(Noise(LIKE, 3), latents(1), torch.zeros(2, 1, 48, 48), lambda step: latents(2))
+
+
+def test_known_latents_and_noise_may_lie_on_another_device():
+    """The meta device takes no tensors of the CPU, just as an accelerator does not."""
+    noise = Noise(LIKE, 3)
+    edit = paste(noise, latents(1).to("meta"), keep_left().to("meta"), lambda step: latents(2))
+    call = Call.plain(noise.timesteps[0], random_conditioning(2, 0), steps=3)
+    assert edit(latents(3).to("meta"), call).is_meta

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import pickle
 import sys
@@ -154,3 +155,50 @@ def test_tensor_outside_its_storage_is_refused(tmp_path: Path) -> None:
             archive.writestr(name, content)
     with pytest.raises(ModelError, match="cannot be read"):
         read_checkpoint(path)
+
+
+def _zip(path: Path, program: bytes, compression: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("archive/data.pkl", program)
+    return path
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"\x80\x02}r\xff\xff\xff\x7f.",  # asks for 2^31 remembered objects
+        b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7fabc.",  # bytes longer than any machine has
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}U\x0c__defaults__(I1\nI2\nts\x86b0}.",
+        b"\x80\x02ccollections\nOrderedDict\nN}U\x05items]s\x86b0}.",
+    ],
+)
+def test_programs_that_exhaust_or_change_the_reader_are_refused(tmp_path: Path, program: bytes) -> None:
+    with pytest.raises(ModelError):
+        read_checkpoint(_zip(tmp_path / "evil.pt", program))
+
+
+def test_a_dictionary_cannot_be_given_methods(tmp_path: Path) -> None:
+    program = b"\x80\x02ccollections\nOrderedDict\n)R}U\x05items]sb."
+    assert list(read_checkpoint(_zip(tmp_path / "odd.pt", program)).items()) == []
+
+
+def test_compressed_files_are_refused_before_they_unfold(tmp_path: Path) -> None:
+    path = _zip(tmp_path / "bomb.pt", b"\x80\x02}." + bytes(10**7), zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 10**5
+    with pytest.raises(ModelError, match="compressed"):
+        read_checkpoint(path)
+
+
+def test_any_damaged_byte_gives_tensors_or_one_clear_error(tmp_path: Path) -> None:
+    path, rng = tmp_path / "x.pt", torch.Generator().manual_seed(0)
+    for zipped in (True, False):
+        torch.save(
+            {"a": torch.ones(3), "b": {"c": torch.ones(2)}}, path, _use_new_zipfile_serialization=zipped
+        )
+        good = path.read_bytes()
+        for _ in range(150):
+            bad = bytearray(good)
+            bad[int(torch.randint(len(good), (), generator=rng))] = int(torch.randint(256, (), generator=rng))
+            path.write_bytes(bad)
+            with contextlib.suppress(ModelError):
+                read_checkpoint(path)

@@ -102,3 +102,12 @@ def test_unknown_blocks_and_compiled_networks_are_refused():
     with pytest.raises(ModelError, match="compiled"):
         Taps(torch.compile(unet), ["up_blocks.1"])
     assert not unet.up_blocks[1]._forward_hooks
+
+
+def test_taps_around_a_limit_of_rows_are_refused_instead_of_mixed_up():
+    unet, call = tiny_unet(), Call.plain(torch.tensor(10), random_conditioning(4, 0))
+    with torch.no_grad(), Taps(unet, BLOCKS) as taps:
+        with pytest.raises(InputError, match="gave 2 rows for 4"):
+            taps.watch(chunked(network(unet), 2))(latents(4), call)
+        chunked(taps.watch(network(unet)), 2)(latents(4), call)
+        assert len(taps.read(0, BLOCKS[0]).rows) == 4

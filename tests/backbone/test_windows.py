@@ -107,3 +107,11 @@ def test_guidance_goes_inside_or_outside_and_any_scheduler_runs(name):
     start = noise.start(latents(2, 12, 10))
     first, second = (sample(denoise, noise, start, cond) for denoise in (outside, inside))
     assert torch.allclose(first, second, atol=1e-3 * float(first.abs().max()))
+
+
+def test_the_feet_of_the_hill_survive_half_precision():
+    """At the corner of 128 cells the weight is 2e-8, below the smallest number of half precision."""
+    z = latents(1, 128, 128).half()
+    call = Call.plain(T, random_conditioning(1, 0))
+    result = windowed(lambda z, call: z, (128, 128), (128, 128), taper=True)(z, call)
+    assert result.dtype == torch.float16 and torch.equal(result, z)

@@ -24,13 +24,23 @@ def guided(inner: Denoise, scale: float | Sequence[float], negative: Conditionin
 
     A row whose scale is 1 is evaluated once; all others get a second row of half "uncond" in the same batch.
     The negative conditioning decides what the layout of that half is: the trained null layout, or none.
+    Raises InputError for a scale that is no number, and for a sample without scale or negative row.
     """
+    given = scale if isinstance(scale, Sequence) else (scale,)
+    if not all(math.isfinite(value) for value in given):
+        raise InputError(f"the guidance scale must be a finite number, got {scale}", "try 3 to 7.5")
 
     def denoise(z_RChw: Tensor, call: Call) -> Tensor:
         scales = [_scale_of(scale, i) for i in call.sample_R]
         index = [row for row, value in enumerate(scales) if value != 1.0]
         if not index:
             return inner(z_RChw, call)
+        if max(call.sample_R) >= negative.rows:
+            raise InputError(
+                f"the negative conditioning has {negative.rows} rows, but there is a sample number "
+                f"{max(call.sample_R)}",
+                "give one negative row per sample",
+            )
         half = replace(
             call.take(index),
             half_R=(UNCOND,) * len(index),
@@ -78,15 +88,14 @@ def gate_schedule(steps: int, fractions: tuple[float, float, float] = (1.0, 0.0,
     """One gate value per step: `fractions` of the steps at 1, decaying linearly, and at 0.
 
     The decay over n steps takes the values (n-1)/n, ..., 1/n, 0. Counts are rounded down with a tolerance, so
-    0.29 of 100 steps are 29; the fractions may miss the sum 1 by 1e-6. Raises InputError otherwise.
+    0.29 of 100 steps are 29; the fractions may miss 0 and the sum 1 by 1e-6. Raises InputError otherwise.
     """
     on, decay, off = fractions
-    if min(fractions) < 0 or abs(on + decay + off - 1) > 1e-6:
+    if not (min(fractions) >= -1e-6 and abs(on + decay + off - 1) <= 1e-6):
         raise InputError(
             f"gate fractions must be three numbers from 0 to 1 that sum to 1, got {tuple(fractions)}",
             "for example (0.3, 0, 0.7): the layout acts in the first 30 % of the steps",
         )
-    full = math.floor(on * steps + 1e-6)
-    falling = math.floor(decay * steps + 1e-6)
+    full, falling = (max(math.floor(part * steps + 1e-6), 0) for part in (on, decay))
     ramp = [1 - (i + 1) / falling for i in range(falling)]
     return [1.0] * full + ramp + [0.0] * (steps - full - falling)

@@ -140,7 +140,7 @@ def open_clip_text(tensors: Mapping[str, Tensor], layers: int) -> tuple[dict[str
             found[OPEN_CLIP_ENDS[key]] = tensor
         elif key in OPEN_CLIP_UNUSED or (match and int(match[1]) == layers):
             continue
-        elif match and match[2] == "attn.in_proj":
+        elif match and match[2] == "attn.in_proj" and tensor.ndim and tensor.shape[0] % 3 == 0:
             for name, part in zip("qkv", torch.chunk(tensor, 3), strict=True):
                 found[f"encoder.layers.{match[1]}.self_attn.{name}_proj.{match[3]}"] = part.contiguous()
         elif match and match[2] in OPEN_CLIP_LAYER:

@@ -27,10 +27,12 @@ from scenewright.backbone.parts import (
     fill,
     load_tokenizer,
 )
-from scenewright.backbone.weights import read_folder, write_tensors
+from scenewright.backbone.weights import read_folder, read_json, write_tensors
 from scenewright.errors import ModelError, StorageError
 
 NETWORKS = {"unet": build_unet, "vae": build_vae, "text_encoder": build_text_encoder}
+CLASSES = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL", "text_encoder": "CLIPTextModel"}
+"""The class of each network in the pipelines of Stable Diffusion 1.x and 2.x."""
 
 
 def load_folder(
@@ -47,22 +49,17 @@ def load_folder(
     network. Raises ModelError for a folder that is not a complete Stable Diffusion 1.x or 2.x model.
     """
     folder = find_folder(path, revision)
-    index = _read_json(folder / "model_index.json")
-    missing = [part for part in (*NETWORKS, "tokenizer", "scheduler") if not index.get(part, [None])[0]]
-    if missing:
-        raise ModelError(
-            f"{folder}: model_index.json names no {', '.join(missing)}",
-            "a Stable Diffusion 1.x or 2.x folder has unet, vae, text_encoder, tokenizer and scheduler",
-        )
+    index = read_json(folder / "model_index.json")
+    _check_index(index, folder)
     parts: dict[str, Any] = {}
     stored = ""
     for part, build in NETWORKS.items():
-        module = build(_read_json(folder / part / "config.json"))
+        module = build(read_json(folder / part / "config.json"))
         tensors = read_folder(folder / part)
         if part == "unet" and dtype not in (torch.float32, torch.float16):
             stored = fingerprint(tensors)
         parts[part] = fill(module, tensors, device, dtype, where=f"{folder / part}")
-    scheduler = build_scheduler(_read_json(folder / "scheduler" / "scheduler_config.json"))
+    scheduler = build_scheduler(read_json(folder / "scheduler" / "scheduler_config.json"))
     tokenizer = load_tokenizer(folder / "tokenizer")
     return Backbone(name or folder.name, tokenizer, scheduler=scheduler, stored_fingerprint=stored, **parts)
 
@@ -114,6 +111,23 @@ def find_folder(path: str | Path, revision: str | None = None) -> Path:
     )
 
 
+def _check_index(index: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a model_index.json of a pipeline with other parts."""
+    classes: dict[str, str] = {}
+    for part, named in index.items():
+        if isinstance(named, list) and len(named) == 2 and isinstance(named[1], str):
+            classes[part] = named[1]
+    missing = [part for part in (*NETWORKS, "tokenizer", "scheduler") if part not in classes]
+    other = [classes[part] for part, name in CLASSES.items() if classes.get(part, name) != name]
+    other += [part for part in ("text_encoder_2", "transformer") if part in classes]
+    if missing or other:
+        what = f"names no {', '.join(missing)}" if missing else f"has {', '.join(other)}"
+        raise ModelError(
+            f"{folder}: model_index.json {what}",
+            "a Stable Diffusion 1.x or 2.x folder has unet, vae, text_encoder, tokenizer and scheduler",
+        )
+
+
 def _write_parts(backbone: Backbone, folder: Path, dtype: torch.dtype) -> None:
     index: dict[str, Any] = {"_class_name": "StableDiffusionPipeline"}
     index |= {"feature_extractor": [None, None], "safety_checker": [None, None]}
@@ -149,20 +163,6 @@ def _move_into(scratch: Path, path: Path) -> None:
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(file, target)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(
-            f"{path} is missing", "the model folder is incomplete: pull or copy it again"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path}: expected a JSON object, found {type(content).__name__}")
-    return content
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -73,6 +73,8 @@ class Noise:
             raise InputError(f"{type(self._scheduler).__name__} cannot do {steps} steps: {error}") from error
         self._asked = steps
         self.timesteps: Tensor = self._scheduler.timesteps
+        if self.family != "flow":
+            _check_levels(self._scheduler, steps)
         self.step_of, self.starts = _step_map(self._scheduler, steps)
 
     def copy(self) -> Noise:
@@ -228,6 +230,21 @@ def _family(scheduler: Any) -> str:
         )
     preserving = hasattr(scheduler, "_sigma_to_alpha_sigma_t") or not hasattr(scheduler, "sigmas")
     return "preserving" if preserving else "exploding"
+
+
+def _check_levels(scheduler: Any, steps: int) -> None:
+    """Refuse a number of steps whose timesteps are not trained noise levels or do not fall.
+
+    With an offset the 1000 steps of a network that knows 1000 levels start at level 1000, one too many;
+    schedulers then fail inside a step, divide by zero, or stand still.
+    """
+    known, listed = int(scheduler.config.num_train_timesteps), scheduler.timesteps
+    still = steps > 1 and bool(listed.max() == listed.min())
+    if steps > known or still or float(listed.max()) > known - 1:
+        raise InputError(
+            f"{type(scheduler).__name__} cannot do {steps} steps: the network knows {known} noise levels",
+            "20 to 50 steps are enough",
+        )
 
 
 def _step_map(scheduler: Any, steps: int) -> tuple[tuple[int, ...], tuple[bool, ...]]:

@@ -8,6 +8,7 @@ encoders, stored position ids, and the VAE's first attention names.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from scenewright.errors import ModelError, nearest
 TEXT_PREFIX = "text_model."
 VAE_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 """Attention names in VAE folders before diffusers 0.12 and now."""
+
+MORE_INPUTS = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim")
+"""Settings of a UNet that cannot run on latent, timestep and text alone."""
 
 
 @contextlib.contextmanager
@@ -39,36 +43,59 @@ def quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
+@contextlib.contextmanager
+def _building(what: str) -> Iterator[None]:
+    """`quiet`, and every complaint of a library about a config or a file becomes a ModelError."""
+    try:
+        with quiet():
+            yield
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ModelError(
+            f"the {what} cannot be built from its configuration: {reason}",
+            "the file is damaged, or made for another version of the library",
+        ) from error
+
+
 def build_unet(config: Mapping[str, Any]) -> nn.Module:
-    """An unfilled UNet2DConditionModel on the meta device."""
+    """An unfilled UNet2DConditionModel on the meta device.
+
+    Raises ModelError for a configuration of no network, or of one that needs more inputs than a text.
+    """
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
-    with torch.device("meta"), quiet():
+    needs = [f"{key} {config[key]!r}" for key in MORE_INPUTS if config.get(key) is not None]
+    if needs:
+        raise ModelError(
+            f"the UNet needs more than a text: {', '.join(needs)}",
+            "Stable Diffusion 1.x and 2.x can be used; SDXL and others are other families",
+        )
+    with torch.device("meta"), _building("UNet"):
         return _module(UNet2DConditionModel.from_config(dict(config)))
 
 
 def build_vae(config: Mapping[str, Any]) -> nn.Module:
-    """An unfilled AutoencoderKL on the meta device."""
+    """An unfilled AutoencoderKL on the meta device; ModelError for a configuration of no network."""
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
-    with torch.device("meta"), quiet():
+    with torch.device("meta"), _building("VAE"):
         return _module(AutoencoderKL.from_config(dict(config)))
 
 
 def build_text_encoder(config: Mapping[str, Any]) -> nn.Module:
-    """An unfilled CLIPTextModel on the meta device."""
+    """An unfilled CLIPTextModel on the meta device; ModelError for a configuration of no network."""
     from transformers.models.clip.configuration_clip import CLIPTextConfig
     from transformers.models.clip.modeling_clip import CLIPTextModel
 
     plain = {key: value for key, value in config.items() if key not in ("torch_dtype", "dtype")}
-    with torch.device("meta"), quiet():
+    with torch.device("meta"), _building("text encoder"):
         return _module(CLIPTextModel(CLIPTextConfig.from_dict(plain)))
 
 
 def build_scheduler(config: Mapping[str, Any]) -> Any:
     """The scheduler that `config` names, with its settings.
 
-    Raises ModelError for a class that is not one of diffusers' schedulers.
+    Raises ModelError for a class that is not one of diffusers' schedulers, or settings it does not take.
     """
     import diffusers
 
@@ -78,7 +105,7 @@ def build_scheduler(config: Mapping[str, Any]) -> Any:
         close = nearest(given, known)
         hint = f"did you mean {close}?" if close else "expected a class name such as DDIMScheduler"
         raise ModelError(f"unknown scheduler {given!r}", hint)
-    with quiet():
+    with _building("scheduler"):
         return getattr(diffusers, given).from_config(dict(config))
 
 
@@ -91,7 +118,7 @@ def load_tokenizer(folder: Path, **settings: Any) -> Any:
 
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         raise ModelError(f"{folder} holds no tokenizer", "expected tokenizer.json or vocab.json")
-    with quiet():
+    with _building("tokenizer"):
         return CLIPTokenizer.from_pretrained(str(folder), local_files_only=True, **settings)
 
 
@@ -118,15 +145,21 @@ def fill(
 
 
 def check_keys(given: Mapping[str, Tensor], expected: Mapping[str, torch.Size], where: str) -> None:
-    """Raise ModelError unless `given` has exactly the `expected` keys and shapes."""
+    """Raise ModelError unless `given` has exactly the `expected` keys and shapes, and finite numbers."""
+    both = sorted(set(given) & set(expected))
+    fitting = [key for key in both if given[key].shape == expected[key]]
     problems = {
         "missing": sorted(set(expected) - set(given)),
         "unexpected": sorted(set(given) - set(expected)),
         "wrong shape": [
             f"{key} {tuple(given[key].shape)} instead of {tuple(expected[key])}"
-            for key in sorted(set(given) & set(expected))
+            for key in both
             if given[key].shape != expected[key]
         ],
+        "wrong number type": [
+            f"{key} {given[key].dtype}" for key in fitting if not given[key].is_floating_point()
+        ],
+        "not finite": [key for key in fitting if given[key].is_floating_point() and not _finite(given[key])],
     }
     if any(problems.values()):
         lines = [f"{len(keys)} {what}: {_shortened(keys)}" for what, keys in problems.items() if keys]
@@ -134,6 +167,14 @@ def check_keys(given: Mapping[str, Tensor], expected: Mapping[str, torch.Size], 
             f"{where}: the weights do not fit the network; " + "; ".join(lines),
             "the file belongs to another kind of model, or its config does",
         )
+
+
+def _finite(tensor: Tensor) -> bool:
+    """False when a value is infinite or no number; one pass, in the number type the sum needs."""
+    if tensor.is_meta:
+        return True
+    narrow = tensor.dtype.itemsize < 2  # no sums of 8-bit numbers
+    return math.isfinite((tensor.float() if narrow else tensor).sum(dtype=torch.float32).item())
 
 
 def file_keys(module: nn.Module) -> dict[str, Tensor]:

@@ -49,14 +49,14 @@ def paste(
             if call.step == 0:
                 return z_RChw
             t = noise.timestep_of(call.step - 1) - 1
-            pasted = noise.add(known_BChw, fresh(call.step), t)
+            pasted = noise.add(known_BChw, fresh(call.step).to(known_BChw), t)
         elif call.final:
             pasted = known_BChw
         else:
-            pasted = noise.add(known_BChw, fresh(call.step), call.t)
+            pasted = noise.add(known_BChw, fresh(call.step).to(known_BChw), call.t)
         if call.final and not finish:
             return z_RChw
-        index = torch.as_tensor(call.sample_R, device=z_RChw.device)
+        index = torch.as_tensor(call.sample_R)  # on the CPU: it serves tensors of any device
         keep_R1hw = keep_B1hw[index].to(z_RChw)
         return keep_R1hw * pasted[index].to(z_RChw) + (1 - keep_R1hw) * z_RChw
 

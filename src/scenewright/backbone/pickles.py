@@ -7,7 +7,6 @@ has a meaning: rebuilding a tensor, and plain containers. Names from libraries t
 
 from __future__ import annotations
 
-import collections
 import io
 import pickle
 import warnings
@@ -69,6 +68,35 @@ class Inert:
         """Swallow items of a list-like object."""
 
 
+class _Dict(dict[Any, Any]):
+    """Stands for an ordered dictionary; a file can fill it, but not give it attributes."""
+
+    __slots__ = ()
+
+    def __setstate__(self, _state: Any) -> None:
+        pass
+
+
+class _RebuildTensor:
+    """Makes a tensor of a storage. An object without attributes: a file could change those of a function."""
+
+    __slots__ = ()
+
+    def __call__(self, storage: Any, offset: int, size: Any, stride: Any, *_rest: Any) -> Tensor:
+        if not isinstance(storage, Tensor):
+            raise pickle.UnpicklingError("a tensor without storage")
+        return torch.as_strided(storage, tuple(size), tuple(stride), offset)
+
+
+class _RebuildParameter:
+    """Takes the tensor out of a parameter."""
+
+    __slots__ = ()
+
+    def __call__(self, data: Any, *_rest: Any) -> Any:
+        return data
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The dictionary in a `.ckpt`, `.pt`, `.pth` or `.bin` file, tensors on the CPU.
 
@@ -77,13 +105,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         content = _read_zip(path) if zipfile.is_zipfile(path) else _read_old(path)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        if isinstance(error, ModelError):
-            raise
-        raise ModelError(f"{path} cannot be read: {error}", "the file is damaged or incomplete") from error
+    except ModelError:
+        raise
     except (pickle.UnpicklingError, AttributeError, IndexError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{path} is not a checkpoint of tensors: {reason}", _HINT) from error
+    except Exception as error:  # a damaged or hostile pickle can end in any of them
+        reason = str(error) or type(error).__name__
+        raise ModelError(f"{path} cannot be read: {reason}", "the file is damaged or incomplete") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path}: expected a dictionary of tensors, found {type(content).__name__}")
     return content
@@ -103,13 +132,13 @@ class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """What a name in the pickle means; raises ModelError for a name outside the list."""
         if module == "torch._utils" and name in ("_rebuild_tensor_v2", "_rebuild_parameter"):
-            return _rebuild_tensor if name == "_rebuild_tensor_v2" else _rebuild_parameter
+            return _RebuildTensor() if name == "_rebuild_tensor_v2" else _RebuildParameter()
         if module == "torch" and name in STORAGES:
             return STORAGES[name]
         if (module, name) == ("torch.storage", "UntypedStorage"):
             return torch.uint8
         if (module, name) == ("collections", "OrderedDict"):
-            return collections.OrderedDict
+            return _Dict
         if (module, name) == ("torch", "Size"):
             return tuple
         if module in ("builtins", "__builtin__") and name in PLAIN:
@@ -135,21 +164,13 @@ class _Reader(pickle.Unpickler):
         return self._storages[key]
 
 
-def _rebuild_tensor(storage: Any, offset: int, size: Any, stride: Any, *_rest: Any) -> Tensor:
-    if not isinstance(storage, Tensor):
-        raise pickle.UnpicklingError("a tensor without storage")
-    return torch.as_strided(storage, tuple(size), tuple(stride), offset)
-
-
-def _rebuild_parameter(data: Any, *_rest: Any) -> Any:
-    return data
-
-
 def _read_zip(path: Path) -> Any:
     with zipfile.ZipFile(path) as archive:
         pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise ModelError(f"{path} is a zip file without torch's data.pkl")
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ModelError(f"{path} is a compressed zip file, which torch never writes", _HINT)
         prefix = pickles[0].removesuffix("/data.pkl")
         if f"{prefix}/byteorder" in archive.namelist() and archive.read(f"{prefix}/byteorder") != b"little":
             raise ModelError(f"{path} was written on a big-endian machine", _HINT)

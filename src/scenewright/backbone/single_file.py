@@ -7,7 +7,6 @@ not (it is the same for all of them): it comes from the hub cache or from a fold
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from scenewright.backbone.parts import (
     fill,
     load_tokenizer,
 )
-from scenewright.backbone.weights import read_tensors
+from scenewright.backbone.weights import read_json, read_tensors
 from scenewright.errors import ModelError, nearest
 
 CONFIGS = {
@@ -194,13 +193,13 @@ def _configs(config: str | Path) -> dict[str, dict[str, Any]]:
             raise ModelError(f"unknown config {str(config)!r}; expected {', '.join(CONFIGS)}", hint)
     files = {part: folder / part / "config.json" for part in ("unet", "vae", "text_encoder")}
     files["scheduler"] = folder / "scheduler" / "scheduler_config.json"
-    return {part: dict(json.loads(file.read_text(encoding="utf-8"))) for part, file in files.items()}
+    return {part: read_json(file) for part, file in files.items()}
 
 
 def _input_channels(tensors: Mapping[str, Tensor], path: Path) -> int:
     first = tensors.get(f"{UNET}input_blocks.0.0.weight")
-    if first is None:
-        raise ModelError(f"{path} holds no UNet ({UNET}input_blocks.0.0.weight is missing)")
+    if first is None or first.ndim != 4:
+        raise ModelError(f"{path} holds no UNet ({UNET}input_blocks.0.0.weight is no convolution)")
     return int(first.shape[1])
 
 

@@ -112,6 +112,11 @@ class Taps:
             if call is None or (self._steps is not None and call.step not in self._steps):
                 return
             features = _first_tensor(output)
+            if len(features) != call.rows:
+                raise InputError(
+                    f"{block} gave {len(features)} rows for {call.rows} that were watched",
+                    "wrap the innermost denoise, watch(network(unet)), and limit rows around that",
+                )
             slot = self._slots.setdefault((call.step, block), {})
             for row, half in enumerate(call.half_R):
                 if half in self._halves:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -27,13 +28,31 @@ def read_folder(folder: Path) -> dict[str, Tensor]:
         for stem in STEMS:
             shards = folder / f"{stem}{ending}.index.json"
             if shards.is_file():
-                names = sorted(set(json.loads(shards.read_text(encoding="utf-8"))["weight_map"].values()))
-                return {k: v for name in names for k, v in read_tensors(folder / Path(name).name).items()}
+                found = read_json(shards).get("weight_map")
+                if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
+                    raise ModelError(f"{shards}: expected the file of every weight under weight_map")
+                files = [folder / Path(name).name for name in sorted(set(found.values()))]
+                return {key: value for file in files for key, value in read_tensors(file).items()}
             if (folder / f"{stem}{ending}").is_file():
                 return read_tensors(folder / f"{stem}{ending}")
     raise ModelError(
         f"{folder} holds no weights", f"expected {STEMS[0]}.safetensors or {STEMS[1]}.safetensors"
     )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a model's file. Raises ModelError if there is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"{path} is missing", "the model folder is incomplete: pull or copy it again"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path}: expected a JSON object, found {type(content).__name__}")
+    return content
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -73,18 +73,19 @@ def windowed(
     def denoise(z_RChw: Tensor, call: Call) -> Tensor:
         h, w = z_RChw.shape[-2:]
         views = cover((h, w), window_hw, stride_hw)
-        weight_hw = weights((min(window_hw[0], h), min(window_hw[1], w)), taper).to(z_RChw)
+        exact = torch.promote_types(z_RChw.dtype, torch.float32)  # a hill's feet vanish in half precision
+        weight_hw = weights((min(window_hw[0], h), min(window_hw[1], w)), taper).to(z_RChw.device, exact)
         sums: list[Tensor] = []
         for batch in _batches(call.rows, views, max_rows):
             part = replace(call.take([row for row, _ in batch]), window_R=tuple(view for _, view in batch))
             output = inner(torch.stack([_cut(z_RChw[row], view) for row, view in batch]), part)
-            sums = sums or [output.new_zeros(output.shape[1], h, w) for _ in range(call.rows)]
+            sums = sums or [weight_hw.new_zeros(output.shape[1], h, w) for _ in range(call.rows)]
             for value, (row, view) in zip(output, batch, strict=True):
                 _cut(sums[row], view).add_(value * weight_hw)
-        count_hw = z_RChw.new_zeros(h, w)
+        count_hw = weight_hw.new_zeros(h, w)
         for view in views:
             _cut(count_hw, view).add_(weight_hw)
-        return torch.stack(sums) / count_hw
+        return (torch.stack(sums) / count_hw).to(output.dtype)
 
     return denoise
 

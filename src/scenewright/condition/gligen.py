@@ -47,6 +47,9 @@ __all__ = [
 
 Overflow = Literal["error", "largest"]
 
+LARGEST = 2**16
+"""No size of an adapter comes near this; a file that asks for more is damaged."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GligenConfig:
@@ -64,8 +67,8 @@ class GligenConfig:
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
             low = 0 if name.endswith("_width") else 1
-            if not isinstance(value, int) or isinstance(value, bool) or value < low:
-                raise ModelError(f"{name} is {value!r}, a whole number of at least {low} expected")
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= LARGEST:
+                raise ModelError(f"{name} is {value!r}, a whole number from {low} to {LARGEST} expected")
 
     def to_json(self) -> str:
         """The configuration as one line of JSON."""
@@ -76,7 +79,7 @@ class GligenConfig:
         """Reads what `to_json` wrote; ModelError on text that is not such an object, or on unknown keys."""
         try:
             data = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"the adapter's configuration is not JSON: {error}") from error
         if not isinstance(data, dict):
             raise ModelError(f"the adapter's configuration is {type(data).__name__}, an object expected")
