@@ -192,3 +192,9 @@ def test_coming_from_has_every_command(data_dir: Path) -> None:
 @pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "NOTICE"])
 def test_front_matter(name: str) -> None:
     assert len((ROOT / name).read_text(encoding="utf-8")) > 200
+
+
+def test_every_test_file_has_a_name_of_its_own() -> None:
+    """Two files of one name in two folders end the whole run before the first test (pytest's default)."""
+    names = [path.name for path in tracked() if path.suffix == ".py" and path.is_relative_to(ROOT / "tests")]
+    assert sorted(name for name in set(names) if names.count(name) > 1) in ([], ["conftest.py"])

@@ -222,7 +222,7 @@ def test_reading_does_not_change_its_argument():
         (("categories",), 3, "categories: expected a list"),
         (("annotations",), {}, "annotations: expected a list"),
         (("annotations", 0), [], r"annotations\[0\]: expected an object"),
-        (("images", 0, "width"), 0, r"images\[0\]: width and height must be at least 1"),
+        (("images", 0, "width"), 0, r"images\[0\]: width and height must be from 1 to"),
         (("images", 0, "height"), 4.5, r"images\[0\].height: expected a whole number"),
         (("images", 0, "id"), None, r"images\[0\].id"),
         (("annotations", 0, "image_id"), 9, "no picture with the id 9"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated
 
@@ -32,6 +33,9 @@ def root(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; ends the process with its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a path in letters that the terminal lacks is no crash
+        utf = sys.stdout.encoding.lower().startswith("utf")
+        sys.stdout.reconfigure(errors="surrogateescape" if utf else "backslashreplace")
     command = typer.main.get_command(app)
     sys.exit(run(lambda: command.main(args=arguments, prog_name="scenewright", standalone_mode=False)))
 

@@ -11,7 +11,7 @@ import typer
 from scenewright.cli import models_get
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Name = Annotated[str, typer.Argument(help="Alias (nano, sd15, sd14+gligen, …) or hub id.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Alias (nano, sd15, sd14+gligen, …) or hub id.")]
 
 app = typer.Typer(
     help="Models: what there is, fetch, check, add, convert.", no_args_is_help=True, add_completion=False
@@ -43,7 +43,7 @@ def check(name: Name, as_json: Json = False) -> None:
 
 @app.command("add")
 def add(
-    path: Annotated[str, typer.Argument(help="Folder or file on this machine.")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="Folder or file on this machine.")],
     name: Annotated[str, typer.Option(help="What to call it; the file's name if not given.")] = "",
     as_json: Json = False,
 ) -> None:

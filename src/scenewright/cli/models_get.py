@@ -12,7 +12,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def pull(
-    name: Annotated[str, typer.Argument(help="Alias (sd15, sd14+gligen, …) or hub id.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Alias (sd15, sd14+gligen, …) or hub id.")],
     half: Annotated[bool, typer.Option("--half", help="Half precision where there is a choice.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -24,12 +24,24 @@ def pull(
 
 
 def convert(
-    source: Annotated[str, typer.Argument(help="Alias, BASE+ADAPTER, folder or file.")],
-    out: Annotated[str, typer.Argument(help="Result; may be left out for an alias to be named.")] = "",
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Alias, BASE+ADAPTER, folder or file.")],
+    out: Annotated[
+        str, typer.Argument(metavar="OUT", help="Result; may be left out for an alias to be named.")
+    ] = "",
     config: Annotated[str, typer.Option(help="Single files: sd1, sd2, sd2-v or a diffusers folder.")] = "",
     tokenizer: Annotated[str, typer.Option(help="Single files: folder with CLIP's tokenizer.")] = "",
-    slots: Annotated[int, typer.Option(help="GLIGEN files: grounding slots.", min=0)] = 0,
-    heads: Annotated[int, typer.Option(help="GLIGEN files: attention heads.", min=0)] = 0,
+    slots: Annotated[
+        int,
+        typer.Option(
+            help="GLIGEN files: grounding slots, if the weights do not tell.", min=0, show_default=False
+        ),
+    ] = 0,
+    heads: Annotated[
+        int,
+        typer.Option(
+            help="GLIGEN files: attention heads, if the weights do not tell.", min=0, show_default=False
+        ),
+    ] = 0,
     half: Annotated[bool, typer.Option("--half/--full", help="Number type of the result.")] = True,
     as_json: Json = False,
 ) -> None:

@@ -16,7 +16,10 @@ Guidance = Annotated[float, Option("--guidance", help="How strictly the prompt i
 Negative = Annotated[str, Option("--negative", help="What no picture should show.")]
 Gate = Annotated[str, Option("--gate", help="Share of steps with layout: 0.3; or full, falling, off: 0.3,0.2,0.5.")]  # fmt: skip  # noqa: E501
 Scheduler = Annotated[
-    str, Option("--scheduler", help="ddim, pndm, euler, heun, dpm++, unipc, lms; else the model's.")
+    str,
+    Option(
+        "--scheduler", help="ddim, pndm, euler, euler-ancestral, heun, dpm++, unipc, lms; else the model's."
+    ),
 ]
 Size = Annotated[str, Option("--size", help="WIDTHxHEIGHT or one number, in pixels; else the scene's.")]
 Seed = Annotated[

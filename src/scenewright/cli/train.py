@@ -14,7 +14,8 @@ from scenewright.errors import InputError
 
 def command(
     recipe: Annotated[
-        str, typer.Argument(help="Name of a recipe, or module:function, or file.py:function.")
+        str,
+        typer.Argument(metavar="RECIPE", help="Name of a recipe, or module:function, or file.py:function."),
     ] = "",
     settings: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a value.")] = [],  # noqa: B006
     out: Annotated[Path | None, typer.Option(help="Result folder; trained/RECIPE if not given.")] = None,

@@ -100,8 +100,12 @@ def read_captions(path: Path) -> list[Scene]:
 def captions_from_json(document: Any, name: str) -> list[Scene]:
     """As `read_captions`, from a parsed file."""
     document = foreign.object_of(document, name)
-    said = _captions(document, name)
-    return [_scene(image, [], said.get(key, []), name) for key, image in _images(document, name).items()]
+    said, images = _captions(document, name), _images(document, name)
+    if lost := [key for key in said if key not in images]:
+        raise InputError(
+            f"{name}: there is no picture with the id {lost[0]!r} in `images`, but a caption of it"
+        )
+    return [_scene(image, [], said.get(key, []), name) for key, image in images.items()]
 
 
 def _images(document: dict[str, Any], name: str) -> dict[Any, dict[str, Any]]:
@@ -138,7 +142,8 @@ def _captions(document: dict[str, Any], name: str) -> dict[Any, list[dict[str, A
     for k, row in enumerate(rows):
         where = f"{name}: annotations[{k}]"
         foreign.text(foreign.need(row, "caption", where), f"{where}.caption")
-        found.setdefault(foreign.need(row, "image_id", where), []).append(row)
+        key = _key(foreign.need(row, "image_id", where), f"{where}.image_id")
+        found.setdefault(key, []).append(row)
     return found
 
 

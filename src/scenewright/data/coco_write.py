@@ -157,6 +157,8 @@ def _annotation(
         same = kept.get("area_px") == item.mask.area_px
         row["area"] = kept["area"] if same and "area" in kept else item.mask.area_px
     else:
+        if isinstance(empty := kept.get("segmentation"), list) and not any(empty):
+            row["segmentation"] = empty
         row["area"] = kept.get("area", 0.0 if box is None else box.area * size_wh[0] * size_wh[1])
     if item.keypoints is not None:
         row["keypoints"] = _flat(item.keypoints, size_wh)

@@ -85,6 +85,8 @@ FORMATS: dict[str, Format] = {
 }
 """All JSON formats by name. A PNG saved as a Record is read as well."""
 
+FORMATS_HINT = "docs/guides/formats.md describes all formats, docs/concepts/scene-format.md our own"
+
 
 def read_scenes(path: Path | str, fmt: str = "auto", size_wh: SizeWH = DEFAULT_SIZE_WH) -> list[Scene]:
     """All scenes of a file: our own JSON, the PNG of a Record, or any format in `FORMATS`.
@@ -107,7 +109,14 @@ def read_scenes(path: Path | str, fmt: str = "auto", size_wh: SizeWH = DEFAULT_S
             f"{name} is a picture that holds no scene", "Only PNG pictures saved by Scenewright do."
         )
     document = parse_json(content, name)
-    return FORMATS[detect(document, name) if fmt == "auto" else fmt].read(document, name, size_wh)
+    try:
+        found = FORMATS[detect(document, name) if fmt == "auto" else fmt].read(document, name, size_wh)
+    except InputError as fault:
+        fault.hint = fault.hint or FORMATS_HINT
+        raise
+    if not found:
+        raise InputError(f"{name} holds no scene: its list is empty", FORMATS_HINT)
+    return found
 
 
 def detect(document: Any, name: str = "the file") -> str:
@@ -167,7 +176,7 @@ def _which_corners(document: Any, name: str) -> str:
         raise InputError(
             f"{name}: its boxes could be {XYWH_PX.words} or {XYXY_PX.words}; "
             f"either way {as_sides} of {len(rows)} are off the canvas or inside out",
-            f"Name the format: {XYWH_PX.format!r} or {XYXY_PX.format!r}.",
+            f"Name the format: {XYWH_PX.format!r} or {XYXY_PX.format!r} (--format on the command line).",
         )
     return XYWH_PX.format if as_sides < as_corners or not rows else XYXY_PX.format
 

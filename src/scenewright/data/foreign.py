@@ -18,12 +18,17 @@ from typing import Any
 from scenewright.errors import InputError, SceneError, nearest
 from scenewright.scene import Box, Mask, Point
 from scenewright.scene.checks import shown
+from scenewright.scene.masks import LARGEST_PX
 
 Four = tuple[float, float, float, float]
 SizeWH = tuple[int, int]
 
 DEFAULT_SIZE_WH: SizeWH = (512, 512)
 """Canvas of files that do not name one, in pixels."""
+
+
+LARGEST = 1e15
+"""Numbers of this size and more are no places."""
 
 
 class ClippedBoxes(UserWarning):
@@ -147,13 +152,16 @@ def four(value: Any, where: str) -> Four:
 
 def number(value: Any, where: str) -> float:
     """A finite number. Raises InputError."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise InputError(f"{where}: expected a finite number, got {shown(value)}")
+    real = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not real or not abs(value) < LARGEST or not math.isfinite(value):
+        raise InputError(f"{where}: expected a finite number below {LARGEST:g}, got {shown(value)}")
     return float(value)
 
 
 def whole(value: Any, where: str) -> int:
-    """A whole number. Raises InputError."""
+    """A whole number; 64.0 counts as 64, as in JSON. Raises InputError."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise InputError(f"{where}: expected a whole number, got {shown(value)}")
     return value
@@ -205,13 +213,18 @@ def size_of(row: dict[str, Any], where: str) -> SizeWH:
         whole(need(row, "width", where), f"{where}.width"),
         whole(need(row, "height", where), f"{where}.height"),
     )
-    if min(size_wh) < 1:
-        raise InputError(f"{where}: width and height must be at least 1, got {size_wh[0]} x {size_wh[1]}")
+    if min(size_wh) < 1 or max(size_wh) > LARGEST_PX:
+        raise InputError(
+            f"{where}: width and height must be from 1 to {LARGEST_PX}, "
+            f"got {shown(size_wh[0])} and {shown(size_wh[1])}"
+        )
     return size_wh
 
 
 def mask_of(value: Any, size_wh: SizeWH, where: str) -> Mask | None:
     """A COCO segmentation: polygons, or run lengths as text or list. None for null, an empty list, or {}."""
+    if isinstance(value, list):
+        value = [polygon for polygon in value if polygon != []]  # "[[]]" is how some tools write "none"
     if not value:
         return None
     width, height = size_wh
@@ -219,7 +232,7 @@ def mask_of(value: Any, size_wh: SizeWH, where: str) -> Mask | None:
         if isinstance(value, list):
             return Mask.from_polygons(value, size_wh)
         counts, size = need(object_of(value, where), "counts", where), need(value, "size", where)
-        if list(size) != [height, width]:
+        if size not in ([height, width], (height, width)):
             raise InputError(
                 f"the mask has size {shown(size)}, the picture [{height}, {width}]", "size is height, width"
             )

@@ -6,19 +6,24 @@ own, `Scene.auto_seed`; further pictures of the same scene count up from there.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scenewright.data.detect import read_scenes
-from scenewright.errors import InputError, SceneError
+from scenewright.errors import InputError, SceneError, StorageError
 from scenewright.scene import Scene, Transform
+from scenewright.scene.masks import LARGEST_PX
 from scenewright.scene.record import SCENE_SUFFIX
-from scenewright.scene.schema import LARGEST_SEED
+from scenewright.scene.schema import LARGEST_SEED, SIZE_STEP
 
-UNSIZED_WH = (8, 8)
-"""Canvas given to formats that name none, until the model's own size is known."""
+UNSIZED_WH = (LARGEST_PX, SIZE_STEP)
+"""Canvas given to formats that name none, until the model's own size is known; no scene asks for it."""
+
+MOST = 1_000_000
+"""Most pictures per scene."""
 
 RESERVED = ("sheet", "failed")
 """Names that the result folder uses itself."""
@@ -58,9 +63,9 @@ class Request:
                 "nothing to draw: neither a scene file nor a prompt was given",
                 'scenewright generate SCENE.json, or --prompt "a red car on the grass"',
             )
-        if self.count < 1:
+        if not 1 <= self.count <= MOST:
             raise InputError(
-                f"count is {self.count}; expected at least 1", "--count 4 draws each scene 4 times"
+                f"count is {self.count}; expected 1 to {MOST}", "--count 4 draws each scene 4 times"
             )
         if self.seed is not None and not 0 <= self.seed <= LARGEST_SEED - 1_000_000_000:
             raise InputError(
@@ -80,7 +85,7 @@ class Named:
 def read(request: Request) -> list[Named]:
     """All scenes of a request, in order, with unique names. Raises as `read_scenes` does."""
     size_wh = request.size_wh or UNSIZED_WH
-    found = [one for path in request.files for one in _named(path, read_scenes(path, request.fmt, size_wh))]
+    found = [one for path in request.files for one in _named(path, _scenes(path, request.fmt, size_wh))]
     for text in request.prompts:
         found.append(Named(_slug(text.lower())[:48].strip("-.") or "picture", Scene(text, size_wh)))
     return list(_unique(found))
@@ -122,10 +127,25 @@ def jobs(scenes: Sequence[Named], request: Request) -> list[Job]:
             first = request.seed + index * request.count
         else:
             first = scene.auto_seed() if scene.seed is None else scene.seed
+        if first + request.count - 1 > LARGEST_SEED:
+            raise InputError(
+                f"{one.name}: {request.count} pictures from seed {first} on; seeds end at {LARGEST_SEED}",
+                "--seed 0 counts from 0",
+            )
         for k in range(request.count):
             name = one.name if request.count == 1 else f"{one.name}-{k + 1:0{len(str(request.count))}d}"
             found.append(Job(name, scene, first + k))
     return found
+
+
+def _scenes(path: Path, fmt: str, size_wh: tuple[int, int]) -> list[Scene]:
+    """As `read_scenes`; a text in place of a file leads to --prompt."""
+    try:
+        return read_scenes(path, fmt, size_wh)
+    except StorageError as fault:
+        if " " in path.name and not path.suffix and not os.path.exists(path):
+            fault.hint = '--prompt "a text" draws a text'
+        raise
 
 
 def _named(path: Path, scenes: Sequence[Scene]) -> Iterator[Named]:
@@ -145,12 +165,13 @@ def _slug(text: str) -> str:
 
 
 def _unique(scenes: Sequence[Named]) -> Iterator[Named]:
-    """The same names, "-2", "-3", ... added to those that came before."""
+    """The same names, "-2", "-3", ... added to those that came before; none is that of an overlay."""
     taken = set(RESERVED)
     for one in scenes:
-        name, k = one.name, 2
+        base = re.sub(r"\.overlay$", "-overlay", one.name, flags=re.IGNORECASE)
+        name, k = base, 2
         while name.lower() in taken:
-            name, k = f"{one.name}-{k}", k + 1
+            name, k = f"{base}-{k}", k + 1
         taken.add(name.lower())
         yield Named(name, one.scene)
 

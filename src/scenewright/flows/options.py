@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from scenewright.errors import InputError, nearest
+from scenewright.scene.masks import LARGEST_PX
 
 Gate = tuple[float, float, float]
 Overflow = Literal["error", "largest"]
@@ -79,8 +80,12 @@ def parse_size(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"\s*(\d{1,5})(?:\s*[x×]\s*(\d{1,5}))?\s*", text)
     if not found:
         raise InputError(f"size {text!r} given, expected WIDTHxHEIGHT or one number", "for example 192x96")
-    wide = int(found[1])
-    return wide, int(found[2] or wide)
+    wide, high = int(found[1]), int(found[2] or found[1])
+    if min(wide, high) < 1 or max(wide, high) > LARGEST_PX:
+        raise InputError(
+            f"size {text!r} given, expected sides from 1 to {LARGEST_PX} pixels", "for example 192x96"
+        )
+    return wide, high
 
 
 def _whole(value: object, name: str, low: int, high: int, advice: str) -> None:

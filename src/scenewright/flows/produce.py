@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scenewright.flows.jobs import Request, jobs, read, sized
 from scenewright.flows.options import GenerateOptions
 from scenewright.flows.write import Outcome, Written, check_folder, write
+from scenewright.scene import Scene
+from scenewright.scene.io import read_png_document
+
+if TYPE_CHECKING:
+    from scenewright.models.bundle import Bundle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +52,7 @@ def produce(
         model.name, model.device, model.dtype, allow_other_backbone=model.allow_other_backbone
     )
     scenes, notes = sized(scenes, request, bundle.backbone.native_wh)
-    for note in notes:
+    for note in (*notes, *remade(request.files, bundle, options)):
         if on_note:
             on_note(note)
     return write(
@@ -58,3 +64,19 @@ def produce(
         on_done=on_done,
         on_progress=on_progress,
     )
+
+
+def remade(files: Sequence[Path], bundle: Bundle, options: GenerateOptions) -> list[str]:
+    """A note for every record among `files` that was made in another way: it leads to another picture now."""
+    from scenewright.flows.provenance import differences, provenance
+
+    notes = []
+    for path in files:
+        document = read_png_document(path) if path.suffix.lower() == ".png" else None
+        made = document.get("provenance") if isinstance(document, dict) else None
+        if not document or not isinstance(made, dict) or "steps" not in made:  # a drawing, or no record
+            continue
+        scene, seed = Scene.from_json(document["scene"]), made.get("seed", 0)
+        if other := differences(made, provenance(bundle, options, scene, seed)):
+            notes.append(f"{path} was made with {'; '.join(other[:4])}: expect another picture")
+    return notes

@@ -12,6 +12,7 @@ from pathlib import Path
 from scenewright.errors import InputError, nearest
 from scenewright.flows.options import parse_size
 from scenewright.scene import contact_sheet, write_png
+from scenewright.scene.schema import LARGEST_SEED
 from scenewright.world.drawn import Drawn
 
 __all__ = ["SampleOptions", "Sampled", "drawings", "known_looks", "parse_size", "sample_world"]
@@ -49,8 +50,8 @@ class SampleOptions:
             _one_of(look, known_looks(self.world), "look" if self.world == "town" else "style")
         if self.count < 1:
             raise InputError(f"count {self.count} given, expected at least 1")
-        if self.seed < 0:
-            raise InputError(f"seed {self.seed} given, expected a whole number from 0")
+        if self.seed < 0 or self.seed + self.count - 1 > LARGEST_SEED:
+            raise InputError(f"seed {self.seed} given, expected a whole number from 0 to about 9e15")
         if self.layout != "records" and self.world != "town":
             raise InputError(
                 f"layout {self.layout} with world {self.world}", "street layouts need --world town"

@@ -8,6 +8,7 @@ a run that was interrupted and continued leaves the same bytes as one that was n
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ class Written:
 
 def check_folder(out: Path) -> None:
     """Raises StorageError unless files can be written into `out`; leaves nothing behind."""
-    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    made = [folder for folder in (out, *out.parents) if not os.path.exists(folder)]
     probe = out / f".{secrets.token_hex(6)}.tmp"
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -181,7 +182,10 @@ def _kept(bundle: Bundle, jobs: Sequence[Job], options: GenerateOptions, files: 
         document = _document(place.png)
         if document is None:
             continue
-        other = differences(document.get("provenance", {}), provenance(bundle, options, job.scene, job.seed))
+        made = document.get("provenance")
+        other = differences(
+            made if isinstance(made, dict) else {}, provenance(bundle, options, job.scene, job.seed)
+        )
         if document.get("scene") != job.scene.replace(seed=job.seed).to_json():
             other.insert(0, "another scene")
         if other:

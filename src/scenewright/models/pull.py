@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from scenewright.errors import ModelError, ScenewrightError, StorageError
-from scenewright.models.cards import Card, File, Mirror
+from scenewright.models.cards import Card, File, Mirror, cards
 from scenewright.models.fetch import fetch, network_errors
 from scenewright.models.registry import cards_of
-from scenewright.models.store import find, snapshot
+from scenewright.models.store import added, find, snapshot
 from scenewright.models.verify import problem
 
 SKIPPED = (
@@ -59,6 +59,9 @@ def pull(name: str, *, half: bool = False, say: Say = lambda _line: None) -> lis
     pages for people are described there. Raises ModelError if no mirror has the model or a file is damaged,
     StorageError if the disk is too small or cannot be written.
     """
+    if name in added() and name not in cards():
+        say(f"{name}: nothing to fetch (added from {added()[name].path})")
+        return [Path(added()[name].path)]
     wanted, notices = cards_of(name)
     for notice in notices:
         say(notice)
@@ -81,6 +84,8 @@ def pull(name: str, *, half: bool = False, say: Say = lambda _line: None) -> lis
 
 def check(name: str) -> list[Checked]:
     """How each expected file of `name` is on this machine; offline, reads every byte to compare hashes."""
+    if name in added() and name not in cards():
+        return _check_added(name, Path(added()[name].path))
     rows = []
     for card in cards_of(name)[0]:
         place = find(card)
@@ -94,6 +99,17 @@ def check(name: str) -> list[Checked]:
         else:
             rows += [_check_file(card.alias, place, file) for file in _expected(card, place)]
     return rows
+
+
+def _check_added(name: str, place: Path) -> list[Checked]:
+    """The files of a model that the user added: whether they are there; nothing is known to compare with."""
+    paths = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
+    return [
+        Checked(name, str(path), "ok", path.stat().st_size, "added by hand: nothing to compare with")
+        if path.is_file()
+        else Checked(name, str(path), "missing", None, f"scenewright models add PATH --name {name}")
+        for path in paths
+    ]
 
 
 def _pull_card(card: Card, half: bool, say: Say) -> Path:

@@ -13,6 +13,9 @@ from scenewright.errors import SceneError
 
 T = TypeVar("T")
 
+DEEPEST = 100
+"""Most levels of lists and objects inside each other in a document."""
+
 SHOWN = 60
 """Longest piece of a wrong value that a message repeats, in characters."""
 
@@ -99,8 +102,13 @@ def pair(value: object, path: str, low: int, high: int) -> tuple[int, int]:
     return whole(value[0], f"{path}[0]", low, high), whole(value[1], f"{path}[1]", low, high)
 
 
-def plain(value: Any, path: str) -> Any:
-    """A deep copy of `value` made of dict, list, str, int, float, bool and None only; NaN is not JSON."""
+def plain(value: Any, path: str, depth: int = 0) -> Any:
+    """A deep copy of `value` made of dict, list, str, int, float, bool and None only; NaN is not JSON.
+
+    `depth` is the number of levels above it; beyond `DEEPEST` levels the value is refused.
+    """
+    if depth > DEEPEST:
+        raise SceneError(f"nested too deeply: expected at most {DEEPEST} levels", path=path.split(".")[0])
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, str):
@@ -108,9 +116,15 @@ def plain(value: Any, path: str) -> Any:
     if isinstance(value, float):
         return number(value, path, -math.inf, math.inf)
     if isinstance(value, (list, tuple)):
-        return [plain(item, f"{path}[{k}]") for k, item in enumerate(value)]
+        return [
+            item if item is None or type(item) is int else plain(item, f"{path}[{k}]", depth + 1)
+            for k, item in enumerate(value)
+        ]
     if isinstance(value, dict):
-        return {text(key, path, blank=True): plain(item, joined(path, key)) for key, item in value.items()}
+        return {
+            text(key, path, blank=True): plain(item, joined(path, key), depth + 1)
+            for key, item in value.items()
+        }
     raise SceneError(f"expected plain JSON, got {shown(value)}", "convert it to lists and numbers", path)
 
 

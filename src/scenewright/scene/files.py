@@ -91,13 +91,17 @@ def read_bytes(path: Path | str, limit: int = 2**30) -> bytes:
     """The content of a file. Raises StorageError when it is missing (naming the nearest file), a folder,
     unreadable or longer than `limit` bytes."""
     path = Path(path)
-    if path.is_dir():
-        raise StorageError(f"{path} is a folder; a file was expected", "Name one of the files in it.")
     try:
+        if path.is_dir():
+            raise StorageError(f"{path} is a folder; a file was expected", "Name one of the files in it.")
         size = path.stat().st_size
+        if size <= limit:
+            with open(path, "rb") as file:
+                content = file.read(limit + 1)  # a device or a pipe has no size
+            size = len(content)
         if size > limit:
-            raise StorageError(f"{path} has {size:,} bytes; at most {limit:,} are read")
-        return path.read_bytes()
+            raise StorageError(f"{path} has {size:,} bytes or more; at most {limit:,} are read")
+        return content
     except FileNotFoundError as fault:
         raise StorageError(f"there is no file {path}", _nearest_file(path)) from fault
     except OSError as fault:
@@ -152,8 +156,8 @@ def parse_json(content: bytes, name: str) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise ValueError(f"the key {twice!r} occurs twice in one object")
     return result
 

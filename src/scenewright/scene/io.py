@@ -240,7 +240,7 @@ def png_document(content: bytes, name: str = "the picture") -> Any:
         raise InputError(f"{name} is not a PNG", "Scenes are kept in PNG pictures only.")
     payload = None
     for kind, data, crc in _chunks(content, name):
-        if kind == CHUNK and data.startswith(MAGIC[:-1]):
+        if kind == CHUNK and data.startswith(MAGIC[:-1]) and len(data) >= len(MAGIC):
             if zlib.crc32(kind + data) != crc:
                 raise StorageError(f"the scene inside {name} is damaged", "Copy or download it again.")
             payload = data

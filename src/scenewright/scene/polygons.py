@@ -39,7 +39,7 @@ def _corners(polygon_px: list[float]) -> Ints:
     """Corners [K, 2] on the fine grid."""
     try:
         flat = np.asarray(polygon_px, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise SceneError("expected a polygon as a flat list of numbers x0, y0, x1, y1, ...") from None
     if flat.ndim != 1 or flat.size < 6 or flat.size % 2:
         raise SceneError(

@@ -171,6 +171,9 @@ class Record:
         known = {"record_version", "scene", "masks", "labels", "scores", "provenance"}
         if unknown := sorted(set(document) - known):
             raise InputError(f"{name}: unknown key {unknown[0]!r} in the record")
+        for name_of in ("masks", "scores", "provenance"):
+            if not isinstance(found := document.get(name_of, {}), dict):
+                raise InputError(f"{name}: {name_of}: expected an object, got {checks.shown(found)}")
         try:
             labels = document.get("labels")
             return cls(

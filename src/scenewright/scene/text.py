@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,22 @@ Corners = tuple[float, float, float, float]
 
 PLATE = (24, 25, 30, 222)
 LETTERS: Colour = (255, 255, 255)
+
+KNOWN_LETTERS = frozenset("“”‘’…°")
+"""Letters beyond ASCII that Pillow's font has."""
+REPLACED = {
+    "–": "-",
+    "—": "-",
+    "−": "-",
+    "×": "x",
+    "ß": "ss",
+    "ø": "o",
+    "Ø": "O",
+    "æ": "ae",
+    "œ": "oe",
+    "ł": "l",
+}
+"""Letters that have no decomposition, and what stands for them."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +65,24 @@ def width_px(text: str, letters: Font) -> float:
     return letters.getlength(text)
 
 
+def legible(text: str) -> str:
+    """The text on one line, in letters that the font has where that is possible: it knows little beyond
+    ASCII, so "café – 2×" is shown as "cafe - 2x"; other scripts stay as they are."""
+    if text.isascii():
+        return " ".join(text.split())
+    found = []
+    for letter in text:
+        if letter in KNOWN_LETTERS:
+            found.append(letter)
+            continue
+        plain = unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode()
+        found.append(REPLACED.get(letter) or plain or ("" if unicodedata.combining(letter) else letter))
+    return " ".join("".join(found).split())
+
+
 def shorten(text: str, letters: Font, limit_px: float) -> str:
-    """The text, cut and ended by "…" if it is wider than `limit_px`."""
+    """The text on one line, cut and ended by "…" if it is wider than `limit_px`."""
+    text = legible(text)
     if width_px(text, letters) <= limit_px:
         return text
     low, high = 0, len(text)
@@ -67,7 +100,7 @@ def wrap(text: str, letters: Font, limit_px: float, lines: int) -> list[str]:
     found: list[str] = []
     for paragraph in text.splitlines() or [""]:
         line = ""
-        for word in paragraph.split():
+        for word in legible(paragraph).split():
             longer = f"{line} {word}".strip()
             if line and width_px(longer, letters) > limit_px:
                 found.append(line)
