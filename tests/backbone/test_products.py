@@ -40,6 +40,20 @@ def test_slices_and_other_number_types_are_taken():
             assert linear(x, weight, bias).dtype == torch.bfloat16
 
 
+def test_biases_with_gaps_are_read_as_they_are():
+    """Weights of a foreign file keep the strides they were stored with."""
+    x_XI, weight_OI, bias_O = torch.randn(2, 7), torch.randn(6, 7), torch.randn(12)[::2]
+    with torch.no_grad():
+        assert torch.allclose(linear(x_XI, weight_OI, bias_O), nnf.linear(x_XI, weight_OI, bias_O), atol=1e-5)
+        value, gate = nnf.linear(x_XI, weight_OI, bias_O).chunk(2, dim=-1)
+        assert torch.allclose(geglu(x_XI, weight_OI, bias_O), value * nnf.gelu(gate), atol=1e-5)
+
+
+def test_widths_that_do_not_fit_get_torchs_message():
+    with torch.no_grad(), pytest.raises(RuntimeError, match="cannot be multiplied"):
+        linear(torch.randn(2, 5), torch.randn(6, 7))
+
+
 def test_gradients_are_torchs():
     x, weight, bias = tensors((3, 12), (20, 12), (20,))
     weight.requires_grad_()

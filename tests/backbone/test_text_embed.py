@@ -88,3 +88,12 @@ def test_equal_texts_are_encoded_once_and_reported_once(tiny: Backbone) -> None:
 def test_bare_string_is_refused(tiny: Backbone) -> None:
     with pytest.raises(InputError, match="a list of texts"):
         embed(tiny, "a cat")
+
+
+def test_an_end_mark_inside_a_text_ends_its_pooled_embedding() -> None:
+    """The text encoder is causal: what follows the first end mark cannot reach it."""
+    backbone = tiny_backbone(0)
+    marked, plain = embed(
+        backbone, [f"a red car {backbone.tokenizer.eos_token} in the rain", "a red car"]
+    ).pooled_BD
+    assert torch.allclose(marked, plain, atol=1e-6)

@@ -308,3 +308,12 @@ def test_golden_loss_curve(tmp_path):
     losses = [line["loss"] for line in lines(tmp_path)]
     golden = [float(line) for line in (Path(__file__).parent / "golden_loss.txt").read_text().split()]
     assert losses == pytest.approx(golden, rel=1e-4)
+
+
+def test_a_broken_loss_never_replaces_the_good_checkpoints(tmp_path):
+    wanted = recipe({"bad_step": 6}, log_every=100, save_every=2, keep=1, validate_every=None)
+    with pytest.raises(ScenewrightError, match="no longer numbers at step 8"):
+        run(wanted, tmp_path)
+    assert checkpoint.steps(tmp_path / "checkpoints") == [6]
+    weights = load_file(tmp_path / "checkpoints" / "step-00000006" / "net.safetensors")
+    assert all(torch.isfinite(value).all() for value in weights.values())

@@ -30,7 +30,8 @@ def linear(x_XI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Ten
     """x times the transposed weight, plus the bias: [..., O]."""
     if _FUSED is None or not _fits(x_XI, weight_OI):
         return nnf.linear(x_XI, weight_OI, bias_O)
-    product: Tensor = _FUSED(x_XI, weight_OI, bias_O, "none", [], "")
+    dense_O = None if bias_O is None else bias_O.contiguous()  # oneDNN ignores the stride of a bias
+    product: Tensor = _FUSED(x_XI, weight_OI, dense_O, "none", [], "")
     return product
 
 
@@ -40,7 +41,7 @@ def geglu(x_XI: Tensor, weight_OI: Tensor, bias_O: Tensor) -> Tensor:
     if _FUSED is None or not _fits(x_XI, weight_OI):
         value, gate = nnf.linear(x_XI, weight_OI, bias_O).chunk(2, dim=-1)
         return value * nnf.gelu(gate)
-    (value_weight, gate_weight), (value_bias, gate_bias) = weight_OI.chunk(2), bias_O.chunk(2)
+    (value_weight, gate_weight), (value_bias, gate_bias) = weight_OI.chunk(2), bias_O.contiguous().chunk(2)
     gate = _FUSED(x_XI, gate_weight, gate_bias, "gelu", [], "none")
     product: Tensor = _FUSED.binary(x_XI, gate, value_weight, value_bias, "mul")
     return product
@@ -100,6 +101,7 @@ def _fits(x_XI: Tensor, weight_OI: Tensor) -> bool:
         and weight_OI.device.type == "cpu"
         and x_XI.dtype == weight_OI.dtype == torch.float32
         and x_XI.numel() > 0
+        and x_XI.shape[-1] == weight_OI.shape[1]  # torch says it more clearly
         and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")
         and not (torch.is_grad_enabled() and (x_XI.requires_grad or weight_OI.requires_grad))

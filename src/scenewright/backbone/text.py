@@ -66,7 +66,8 @@ def _encode(backbone: Backbone, prompts: list[str]) -> Text:
         for start in range(0, len(ids_BL), ROWS):
             parts.append(encoder(ids_BL[start : start + ROWS].to(device)).last_hidden_state)
     tokens_BLD = torch.cat(parts[1:] or parts)
-    pooled_BD = tokens_BLD[torch.arange(len(ids_BL), device=device), lengths_B.to(device) - 1].float()
+    end_B = (ids_BL == backbone.tokenizer.eos_token_id).int().argmax(1).to(device)
+    pooled_BD = tokens_BLD[torch.arange(len(ids_BL), device=device), end_B].float()
     return Text(tokens_BLD, pooled_BD, lengths_B.to(device), cut)
 
 

@@ -263,7 +263,18 @@ class _Training:
         self.best = {"step": self.step, "metric": key, "value": value}
         return True
 
+    def _refuse_broken(self) -> None:
+        """Stop before a checkpoint of weights that are no numbers takes the place of a good one."""
+        sums = torch.stack([parameter.detach().sum(dtype=torch.float32) for parameter in self.parameters])
+        if not bool(torch.isfinite(sums).all()):  # the same in all processes, as the weights are
+            raise ScenewrightError(
+                f"the weights are no longer numbers at step {self.step}",
+                "lower loop.lr, lengthen loop.warmup_steps, or use bf16 instead of fp16; "
+                "the newest checkpoint is from before",
+            )
+
     def _save(self) -> None:
+        self._refuse_broken()
         then = time.monotonic()
         new = checkpoint.being_written(self.folder, self.step)
         if self.rank == 0:
