@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import ImageFont
+from PIL import Image, ImageFont
 
 from scenewright.data import coco
 from scenewright.data.detect import read_scenes
@@ -149,6 +149,35 @@ def test_seeds_end_before_anything_is_drawn() -> None:
         SampleOptions(seed=2**53 - 1, count=2)
     with pytest.raises(InputError, match="count"):
         Request(prompts=("a",), count=10**9)
+
+
+@pytest.mark.parametrize("standing", ["mine.scene.json", "mine.png"])
+def test_files_of_the_user_are_never_replaced(
+    standing: str, cli: Any, tiny_model: str, tmp_path: Path
+) -> None:
+    """Drawing into the folder of a hand-written scene, or beside a photograph of the same name."""
+    given = tmp_path / "given" / "mine.scene.json"
+    given.parent.mkdir()
+    given.write_text(json.dumps(GOOD))
+    if standing == "mine.png":
+        Image.new("RGB", (8, 8)).save(tmp_path / standing)
+    else:
+        (tmp_path / standing).write_text(json.dumps(GOOD))
+    before = (tmp_path / standing).read_bytes()
+    words = ["generate", given, "--model", tiny_model, "--steps", 1, "--size", 32, "--out", tmp_path]
+    ended = cli(*words)
+    assert ended.code == 2 and f"{standing} is there already" in ended.err and "--overwrite" in ended.err
+    assert (tmp_path / standing).read_bytes() == before
+    assert cli(*words, "--overwrite").code == 0
+
+
+def test_a_run_that_ended_before_its_picture_appeared_goes_on(
+    cli: Any, tiny_model: str, tmp_path: Path
+) -> None:
+    png = drawn(cli, tiny_model, tmp_path)
+    before = png.read_bytes()
+    png.unlink()
+    assert drawn(cli, tiny_model, tmp_path).read_bytes() == before
 
 
 @pytest.mark.parametrize("size", ["0", "8x0", "99992"])

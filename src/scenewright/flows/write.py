@@ -19,15 +19,20 @@ from scenewright.errors import InputError, ScenewrightError, StorageError
 from scenewright.flows.jobs import Job
 from scenewright.scene import Record, contact_sheet, overlay
 from scenewright.scene import io as picture_files
+from scenewright.scene.reading import scene_text
 from scenewright.scene.record import SCENE_SUFFIX
 
 if TYPE_CHECKING:
     from scenewright.flows.options import GenerateOptions
     from scenewright.models.bundle import Bundle
+    from scenewright.scene import Scene
 
 SHEET, FAILED = "sheet.png", "failed.jsonl"
 ON_SHEET = 40
 """The contact sheet shows at most this many pictures, the first ones."""
+
+ELSEWHERE = "--overwrite replaces it; --out FOLDER puts the new one elsewhere"
+"""Advice for files that are in the way."""
 
 CELL_PX = 256
 """Longer side of a picture on the sheet."""
@@ -177,32 +182,43 @@ def _kept(bundle: Bundle, jobs: Sequence[Job], options: GenerateOptions, files: 
 
     kept = []
     for k, (job, place) in enumerate(zip(jobs, files, strict=True)):
-        if not place.complete():
+        scene = job.scene.replace(seed=job.seed)
+        if not place.png.is_file():
+            _check_scene_file(place.scene, scene)
             continue
         document = _document(place.png)
         if document is None:
             continue
         made = document.get("provenance")
         other = differences(
-            made if isinstance(made, dict) else {}, provenance(bundle, options, job.scene, job.seed)
+            made if isinstance(made, dict) else {}, provenance(bundle, options, scene, job.seed)
         )
-        if document.get("scene") != job.scene.replace(seed=job.seed).to_json():
+        if document.get("scene") != scene.to_json():
             other.insert(0, "another scene")
         if other:
             raise InputError(
-                f"{place.png} is there already, made in another way: {'; '.join(other[:3])}",
-                "--overwrite draws it again; --out FOLDER puts the new one elsewhere",
+                f"{place.png} is there already, made in another way: {'; '.join(other[:3])}", ELSEWHERE
             )
-        kept.append(k)
+        if place.complete():
+            kept.append(k)
     return kept
 
 
+def _check_scene_file(path: Path, scene: Scene) -> None:
+    """Raises InputError when a scene file stands where the picture's own would be, and says something else:
+    it may be what the user wrote by hand."""
+    if path.is_file() and picture_files.read_bytes(path) != scene_text(scene).encode():
+        raise InputError(f"{path} is there already, and is not the scene of a picture drawn here", ELSEWHERE)
+
+
 def _document(png: Path) -> dict[str, Any] | None:
-    """The record inside a picture; None for a picture that is damaged."""
+    """The record inside a picture, empty if it has none; None for a picture that is damaged."""
     try:
         document = picture_files.read_png_document(png)
-    except ScenewrightError:
+    except StorageError:
         return None
+    except ScenewrightError:
+        return {}
     return document if isinstance(document, dict) else {}
 
 
