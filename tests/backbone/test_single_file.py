@@ -293,3 +293,18 @@ def test_command_turns_a_file_into_a_folder(tiny: Backbone, folder: Path, tmp_pa
     )
     assert kind == "folder"
     _same(tiny, load_folder(out))
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (2, 3)])
+def test_misshapen_entries_are_listed_and_not_a_crash(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    from safetensors.torch import save_file
+
+    first = "model.diffusion_model.input_blocks.0.0.weight"
+    fused = "cond_stage_model.model.transformer.resblocks.0.attn.in_proj_weight"
+    path = tmp_path / "odd.safetensors"
+    save_file({first: torch.ones(shape)}, path)
+    with pytest.raises(ModelError, match="no UNet"):
+        load_single_file(path, config="sd1")
+    save_file({first: torch.ones(4, 4, 3, 3), fused: torch.ones(shape)}, path)
+    with pytest.raises(ModelError, match=r"unexpected: .*in_proj_weight"):
+        load_single_file(path, config="sd2")

@@ -204,6 +204,7 @@ FUSER = "middle_block.1.transformer_blocks.0.fuser.alpha_attn"
         (FUSER, {}, "1 missing: .*fuser.alpha_attn"),
         (None, {"position_net.extra": 1}, "1 unexpected: position_net.extra"),
         (None, {"control.weight": 1}, "1 keys of the UNet are unknown: control"),
+        (None, {"input_blocks.0.0.weight": 3}, "input_blocks.0.0.weight has shape"),
         (None, {"out.0.bias": 3}, "1 wrong shape: conv_norm_out.bias"),
         ("input_blocks.0.0.weight", {}, "input_blocks.0.0.weight"),
         ("input_blocks.1.0.out_layers.3.weight", {}, "lack input_blocks.1.0.out_layers.3.weight"),
@@ -227,6 +228,9 @@ def test_heads_must_fit(original):
         from_original(original_state(narrow, trained(narrow)), numbers(narrow))
     with pytest.raises(ModelError, match="2 head counts given"):
         from_original(state, Numbers(heads=(2, 4), slots=SLOTS, sample_size=8))
+    for none in (0, -8):
+        with pytest.raises(ModelError, match=f"{none} attention heads given"):
+            from_original(state, Numbers(heads=(none,), slots=SLOTS, sample_size=8))
 
 
 def test_folders_that_are_none(backbone, tmp_path: Path):

@@ -164,3 +164,24 @@ for write in (
         "cannot write the model",
     ], done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", ["slots", "fourier", "hidden"])
+def test_sizes_that_no_machine_holds_are_refused(file: Path, tiny: Backbone, size: str) -> None:
+    with safe_open(file, framework="pt") as opened:
+        metadata = dict(opened.metadata())
+    config = json.dumps(json.loads(metadata["config"]) | {size: 10**18})
+    save_file(load_file(file), file, metadata=metadata | {"config": config})
+    with pytest.raises(ModelError, match=f"{size} is {10**18}"):
+        load_adapter(file, tiny)
+
+
+def test_weights_that_are_no_numbers_are_refused(file: Path, tiny: Backbone) -> None:
+    with safe_open(file, framework="pt") as opened:
+        metadata = dict(opened.metadata())
+    tensors = load_file(file)
+    key = next(key for key in tensors if key.endswith("alpha_attn"))
+    save_file(tensors | {key: torch.tensor(float("nan"))}, file, metadata=metadata)
+    with pytest.raises(ModelError, match=f"1 not finite: {key}") as caught:
+        load_adapter(file, tiny)
+    assert caught.value.hint == "the file is damaged"

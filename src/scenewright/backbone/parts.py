@@ -165,7 +165,9 @@ def check_keys(given: Mapping[str, Tensor], expected: Mapping[str, torch.Size], 
         lines = [f"{len(keys)} {what}: {_shortened(keys)}" for what, keys in problems.items() if keys]
         raise ModelError(
             f"{where}: the weights do not fit the network; " + "; ".join(lines),
-            "the file belongs to another kind of model, or its config does",
+            "the file is damaged"
+            if problems["not finite"] and len(lines) == 1
+            else "the file belongs to another kind of model, or its config does",
         )
 
 

@@ -71,7 +71,7 @@ def variant(shapes: Mapping[str, Tensor]) -> str:
     """Which published GLIGEN variant a UNet's weights are, told by keys and shapes (either layout)."""
     keys = shapes.keys()
     first = shapes.get("input_blocks.0.0.weight", shapes.get("conv_in.weight"))
-    inputs = 4 if first is None else first.shape[1]
+    inputs = first.shape[1] if first is not None and first.ndim == 4 else 4
     if any(key.startswith(("scaleu_", "position_net.linears_list.")) for key in keys):
         return "InstanceDiffusion"
     if not any(is_adapter_key(key) for key in keys):

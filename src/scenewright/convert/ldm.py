@@ -153,6 +153,8 @@ def unet_config(state: Mapping[str, Tensor], *, heads: Sequence[int], sample_siz
         raise ModelError(
             f"{len(heads)} head counts given, 1 or one for each of the {shape.levels} levels expected"
         )
+    if min(heads) < 1:
+        raise ModelError(f"{min(heads)} attention heads given, at least 1 expected")
     for level, width in enumerate(widths):
         if width % GROUPS:
             raise ModelError(
