@@ -13,6 +13,7 @@ from scenewright.backbone.guidance import guided
 from scenewright.backbone.loop import StepInfo, Stopped, sample
 from scenewright.backbone.network import network
 from scenewright.backbone.noise import Noise
+from scenewright.backbone.products import lend, lendable
 from scenewright.backbone.schedulers import SCHEDULERS, make_scheduler
 from scenewright.errors import InputError
 from scenewright.testing.networks import STABLE_DIFFUSION_BETAS, random_conditioning, tiny_unet, wavy
@@ -45,7 +46,7 @@ def test_every_scheduler_equals_a_plain_loop_with_diffusers_own_calls(name):
     z, given = latents(0, 1) * scheduler.init_noise_sigma, {}
     if name == "euler-ancestral":
         given["generator"] = generators(0, 1)
-    with torch.no_grad():
+    with torch.no_grad(), lend(lendable(unet)):  # the same products, so that the bits can be compared
         for t in scheduler.timesteps:
             output = unet(scheduler.scale_model_input(z, t), t, encoder_hidden_states=cond.text_RLD).sample
             z = scheduler.step(output, t, z, **given).prev_sample
