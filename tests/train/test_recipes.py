@@ -15,7 +15,7 @@ from scenewright.flows.generate import GenerateOptions, pictures
 from scenewright.models.adapter import load_adapter, read_header
 from scenewright.models.load import load_bundle
 from scenewright.train import override, run
-from scenewright.train.denoiser import UnetSizes
+from scenewright.train.fresh import UnetSizes
 from scenewright.train.probe import ProbeConfig, probe_scenes
 from scenewright.train.recipes import descriptions, find
 from scenewright.train.renders import Source

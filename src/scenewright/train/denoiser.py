@@ -15,9 +15,7 @@ Letters: B batch, C latent channels, h w cells, N slots, L text tokens, D width.
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,13 +31,13 @@ from scenewright.backbone.load import load_folder, save_folder
 from scenewright.backbone.model import Backbone
 from scenewright.backbone.network import network
 from scenewright.backbone.noise import Noise
-from scenewright.backbone.parts import build_text_encoder, build_vae, fill, load_tokenizer
 from scenewright.backbone.text import PromptCut, embed
-from scenewright.backbone.weights import read_folder
-from scenewright.condition.gligen import Gligen, GligenConfig, inputs_from_scenes
+from scenewright.condition.gligen import Gligen, GligenConfig, GligenInputs, inputs_from_scenes
 from scenewright.errors import InputError
+from scenewright.train.alignment import Alignment, open_gates
 from scenewright.train.crops import crop_latents
 from scenewright.train.data import stream_rng
+from scenewright.train.fresh import UnetSizes, fresh_backbone
 from scenewright.train.latents import Latents, open_pool
 from scenewright.train.probe import ProbeConfig, probe
 from scenewright.train.renders import Item, Source
@@ -50,17 +48,6 @@ if TYPE_CHECKING:
 
 TOYBOX = Source(name="toybox", count=24_000, share=0.85)
 TOWN = Source(name="town", count=8_000, size_wh=(192, 96), share=0.15)
-
-
-@dataclass(frozen=True, kw_only=True)
-class UnetSizes:
-    """A fresh UNet2DConditionModel: `attention` of its levels, the lowest, have transformer blocks."""
-
-    channels: tuple[int, ...] = (32, 64, 128, 128)  # per level; each level but the first halves the map
-    attention: int = 3
-    layers: int = 1
-    heads: int = 4
-    groups: int = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +64,9 @@ class DenoiserConfig:
     layout_rate: float = 1.0  # share of the batches that go through the fusers, in [0,1]
     caption_drop: float = 0.1  # share of the captions replaced by the empty text
     layout_drop: float = 0.1  # share of the layouts replaced by the null layout
+    gate_start: float = 0.0  # of a fresh adapter, before tanh; above 0 with output layers of zero
     gate_lr_scale: float = 10.0  # learning rate of the gates over that of the rest
+    align_weight: float = 0.0  # of the loss on the fusers' attention (see alignment.py); 0: not used
     snr_gamma: float | None = (
         None  # min-SNR clipping of the loss weight; None: the plain loss of the prediction
     )
@@ -155,6 +144,8 @@ class DenoiserTask:
         if self.adapter is not None and "adapter" in train:
             self.modules["adapter"] = self.adapter
         self.handle = self.adapter.attach(unet) if self.adapter is not None else None
+        watched = self.adapter is not None and self.config.align_weight > 0
+        self.alignment = Alignment(self.adapter.fusers) if watched else None
 
     def _adapter(self) -> Gligen | None:
         """The adapter to train, or a finished one that stays as it is beside the trained UNet; or None."""
@@ -167,7 +158,10 @@ class DenoiserTask:
             return adapter.float().requires_grad_(trained)
         if not trained:
             return None
-        return Gligen.for_unet(self.backbone.unet, GligenConfig(slots=config.slots), seed=self.seed)
+        adapter = Gligen.for_unet(self.backbone.unet, GligenConfig(slots=config.slots), seed=self.seed)
+        if config.gate_start > 0:
+            open_gates(adapter.fusers, config.gate_start)
+        return adapter
 
     def enable_gradient_checkpointing(self) -> None:
         """Recompute the UNet's activations in the backward pass, also where only the adapter is trained."""
@@ -241,7 +235,14 @@ class DenoiserTask:
         error_B = error_B * self._weight(t_B)
         high = t_B > self.noise.train_timesteps // 2
         logged = {"high": float(error_B[high].detach().mean())} if bool(high.any()) else {}
-        return error_B.mean(), logged
+        loss = error_B.mean()
+        if self.alignment is not None and batch["layout"]:
+            inputs, (height, width) = self._layout(batch), z0_BChw.shape[-2:]
+            misplaced = self.alignment.loss(
+                inputs.boxes_BN4.to(self.device), inputs.masks_BN.to(self.device), (height, width)
+            )
+            loss, logged["align"] = loss + self.config.align_weight * misplaced, float(misplaced.detach())
+        return loss, logged
 
     def _clean(self, batch: dict[str, Any]) -> Tensor:
         """The clean latents z0_BChw of a batch, float32."""
@@ -265,13 +266,16 @@ class DenoiserTask:
         own_B = snr_B if self.noise.prediction == "eps" else snr_B + 1
         return snr_B.clamp(max=gamma) / own_B
 
-    def _grounding(self, batch: dict[str, Any]) -> Any:
+    def _layout(self, batch: dict[str, Any]) -> GligenInputs:
         assert self.adapter is not None
         scenes = [boxed.item.scene(batch["size_wh"]) for boxed in batch["items"]]
         inputs = inputs_from_scenes(scenes, self.backbone, self.adapter.config, "largest", known=self.known)
         keep_B1 = (~batch["no_layout"]).float().unsqueeze(1)
-        inputs = replace(inputs, masks_BN=inputs.masks_BN * keep_B1)
-        grounding = self.adapter.grounding(inputs)
+        return replace(inputs, masks_BN=inputs.masks_BN * keep_B1)
+
+    def _grounding(self, batch: dict[str, Any]) -> Any:
+        assert self.adapter is not None
+        grounding = self.adapter.grounding(self._layout(batch))
         return replace(grounding, gate_R=torch.ones_like(grounding.gate_R))
 
     def validate(self, step: int, out: Path) -> dict[str, float]:
@@ -330,58 +334,6 @@ def _backbone(config: DenoiserConfig, device: torch.device) -> Backbone:
         return load_bundle(config.backbone, device=device, dtype=torch.float32).backbone
     assert config.vae is not None and config.text is not None
     return fresh_backbone(config.vae, config.text, config.unet, device)
-
-
-def fresh_backbone(vae: Path, text: Path, sizes: UnetSizes, device: torch.device) -> Backbone:
-    """An untrained UNet (v-prediction, scaled-linear schedule) between a trained VAE and text encoder."""
-    from diffusers import DDIMScheduler
-
-    autoencoder = _frozen(build_vae, vae / "vae", device)
-    encoder = _frozen(build_text_encoder, text / "text_encoder", device)
-    scheduler = DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        prediction_type="v_prediction",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
-    return Backbone(
-        "nano",
-        load_tokenizer(text / "tokenizer"),
-        text_encoder=encoder,
-        unet=_fresh_unet(sizes, autoencoder, encoder).to(device),
-        vae=autoencoder,
-        scheduler=scheduler,
-    )
-
-
-def _frozen(build: Callable[[Any], nn.Module], folder: Path, device: torch.device) -> Any:
-    """A finished network in float32, from the folder that a task's export wrote."""
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{folder} holds no trained network", "train the stage before this one first")
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return fill(build(config), read_folder(folder), device, torch.float32, where=f"{folder}")
-
-
-def _fresh_unet(sizes: UnetSizes, autoencoder: Any, encoder: Any) -> Any:
-    from diffusers import UNet2DConditionModel
-
-    plain = len(sizes.channels) - sizes.attention
-    stride = 2 ** (len(autoencoder.config.block_out_channels) - 1)
-    return UNet2DConditionModel(
-        sample_size=128 // stride,
-        in_channels=autoencoder.config.latent_channels,
-        out_channels=autoencoder.config.latent_channels,
-        down_block_types=("DownBlock2D",) * plain + ("CrossAttnDownBlock2D",) * sizes.attention,
-        up_block_types=("CrossAttnUpBlock2D",) * sizes.attention + ("UpBlock2D",) * plain,
-        block_out_channels=sizes.channels,
-        layers_per_block=sizes.layers,
-        attention_head_dim=sizes.heads,
-        norm_num_groups=sizes.groups,
-        cross_attention_dim=encoder.config.hidden_size,
-    )
 
 
 __all__ = ["DenoiserConfig", "DenoiserTask", "Latents", "UnetSizes", "fresh_backbone"]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scenewright.train.denoiser import DenoiserConfig, UnetSizes
+from scenewright.train.denoiser import DenoiserConfig
+from scenewright.train.fresh import UnetSizes
 from scenewright.train.recipe import LoopConfig, Recipe
 from scenewright.train.recipes import register
 from scenewright.train.text import TextConfig
