@@ -37,10 +37,11 @@ for stage in "${STAGES[@]}"; do
       train nano-vae ;;
     text) # tokenizer and text encoder, matched with pictures
       train nano-text ;;
-    base) # UNet; half of the batches pass through fusers that learn with it
+    base) # UNet; most of the batches pass through fusers that learn with it
       train nano-base
-      place "$OUT/nano-base/export/model" "$MODEL" ;;
-    gligen) # the adapter on the finished UNet
+      place "$OUT/nano-base/export/model" "$MODEL"
+      place "$OUT/nano-base/export/gligen.safetensors" "$MODEL/gligen.safetensors" ;;
+    gligen) # those fusers again, on the finished and frozen UNet
       train nano-gligen
       place "$OUT/nano-gligen/export/gligen.safetensors" "$MODEL/gligen.safetensors" ;;
     measure)

@@ -62,7 +62,7 @@ def nano_text() -> Recipe:
 
 @register("nano-base")
 def nano_base() -> Recipe:
-    """The UNet of nano, half of its batches with boxes through fusers that are trained with it."""
+    """The UNet of nano, most of its batches with boxes through fusers that are trained with it."""
     return Recipe(
         name="nano-base",
         task=DenoiserConfig(
@@ -71,8 +71,12 @@ def nano_base() -> Recipe:
             text=OUT / "nano-text" / "export",
             unet=UnetSizes(),
             slots=10,
-            layout_rate=0.5,
+            layout_rate=0.7,
+            gate_start=1.0,
+            gate_lr_scale=1.0,
+            align_weight=0.05,
             crop_steps=2500,
+            crop_rate=0.6,
         ),
         loop=LoopConfig(
             steps=4000,
@@ -94,7 +98,14 @@ def nano_gligen() -> Recipe:
     """The GLIGEN text-box adapter on the frozen nano."""
     return Recipe(
         name="nano-gligen",
-        task=DenoiserConfig(train=("adapter",), backbone="nano", slots=10),
+        task=DenoiserConfig(
+            train=("adapter",),
+            backbone="nano",
+            adapter=OUT / "nano-base" / "export" / "gligen.safetensors",
+            slots=10,
+            gate_lr_scale=1.0,
+            align_weight=0.05,
+        ),
         loop=LoopConfig(
             steps=1500,
             batch_size=32,
