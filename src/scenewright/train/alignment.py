@@ -1,12 +1,12 @@
 """Showing the fusers where to look: a loss on their attention, at training time only.
 
-A fuser steers a picture only after four things have been learnt at once: visual tokens that know where they
-are, grounding tokens that say where their box is, attention that compares the two, and values worth passing
-on. Until then its residual is noise, and the gates shrink. This loss trains the first three directly: a visual
-token inside boxes should give at least half of its attention to their tokens (`GIVEN`), and none to the tokens
-of other boxes. Compare the attention losses of training-free layout guidance (Chen et al., "Training-Free
-Layout Control with Cross-Attention Guidance", WACV 2024, eq. 2); here the loss shapes weights and costs nothing
-when pictures are made.
+A fuser steers a picture only after four things have been learnt at once: visual tokens that know where
+they are, grounding tokens that say where their box is, attention that compares the two, and values worth
+passing on. Until then its residual is noise, and the gates shrink. This loss trains the first three
+directly: a visual token inside boxes should give at least half of its attention to their tokens
+(`GIVEN`), and none to the tokens of other boxes. Compare the attention losses of training-free layout
+guidance (Chen et al., "Training-Free Layout Control with Cross-Attention Guidance", WACV 2024, eq. 2);
+here the loss shapes weights and costs nothing when pictures are made.
 
 Letters: R rows, H heads, N visual tokens, M grounding tokens, D width.
 """

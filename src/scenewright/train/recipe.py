@@ -71,7 +71,11 @@ class LoopConfig:
             _require(
                 getattr(self, name) >= 0, f"loop.{name} must not be negative, but is {getattr(self, name)}"
             )
-        _require(self.workers <= 256, f"loop.workers must be at most 256, not {self.workers}", "one per core is plenty")
+        _require(
+            self.workers <= 256,
+            f"loop.workers must be at most 256, not {self.workers}",
+            "one per core is plenty",
+        )
         for name in ("validate_every", "decay_steps"):
             value = getattr(self, name)
             _require(value is None or value >= 1, f"loop.{name} must be at least 1 or none, not {value}")
