@@ -42,7 +42,7 @@ for stage in "${STAGES[@]}"; do
       place "$OUT/nano-base/export/model" "$MODEL"
       place "$OUT/nano-base/export/gligen.safetensors" "$MODEL/gligen.safetensors" ;;
     gligen) # those fusers again, on the finished and frozen UNet
-      train nano-gligen
+      train nano-gligen --set task.adapter="$OUT/nano-base/export/gligen.safetensors"
       place "$OUT/nano-gligen/export/gligen.safetensors" "$MODEL/gligen.safetensors" ;;
     measure)
       du -b "$MODEL"/*/*.safetensors "$MODEL"/*.safetensors |

@@ -142,6 +142,7 @@ def test_ctrl_c_leaves_whole_files_only(tiny_model: str, tmp_path: Path) -> None
     process = subprocess.Popen(
         [sys.executable, "-m", "scenewright", *words, "--model", tiny_model, "--out", str(out)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs inherit "ignored"
     )  # fmt: skip
     deadline = time.monotonic() + 90
     while len(list(out.glob("a-cat-???.png"))) < 3 and time.monotonic() < deadline:

@@ -153,6 +153,9 @@ def _write_config(module: Any, path: Path) -> None:
         module.save_config(path.parent)
     else:
         module.config.to_json_file(path)
+    config = read_json(path)
+    if config.pop("_name_or_path", None) is not None:  # where it was once loaded from is nobody's business
+        _write_json(path, config)
 
 
 def _move_into(scratch: Path, path: Path) -> None:

@@ -101,8 +101,8 @@ def nano_gligen() -> Recipe:
         task=DenoiserConfig(
             train=("adapter",),
             backbone="nano",
-            adapter=OUT / "nano-base" / "export" / "gligen.safetensors",
             slots=10,
+            gate_start=1.0,
             gate_lr_scale=1.0,
             align_weight=0.05,
         ),
