@@ -174,7 +174,7 @@ def test_null_layout_is_not_no_layout(folder, cache):
     open_gates(task)
     batch = task.batch(0, 0, 1)
     assert batch["layout"] and bool(batch["no_layout"].all())
-    grounding = task._grounding(batch)
+    grounding = task._grounding(task._layout(batch))
     assert torch.equal(grounding.tokens_RMD, task.adapter.null_tokens(4))
     assert grounding.gate_R.tolist() == [1.0] * 4  # the fusers run and learn the null tokens
     null, _ = task.loss(batch, generator())

@@ -54,15 +54,8 @@ class Sampled:
 
 def condition(
     backbone: Backbone, adapter: Gligen | None, scenes: Sequence[Scene], options: GenerateOptions
-) -> tuple[Conditioning, Conditioning]:
-    """Conditioning of the scenes and of their negative halves (negative text, null layout)."""
-    cond, negative, _ = _condition(backbone, adapter, scenes, options)
-    return cond, negative
-
-
-def _condition(
-    backbone: Backbone, adapter: Gligen | None, scenes: Sequence[Scene], options: GenerateOptions
 ) -> tuple[Conditioning, Conditioning, tuple[tuple[str, ...], ...]]:
+    """Conditioning of the scenes, of their negative halves (negative text, null layout); dropped ids."""
     text_BLD = embed(backbone, [scene.prompt for scene in scenes]).tokens_BLD
     none_BLD = embed(backbone, [negative_of(scene, options) for scene in scenes]).tokens_BLD
     if adapter is None:
@@ -118,7 +111,7 @@ def sampled(
     if options.scheduler:
         scheduler = make_scheduler(options.scheduler, scheduler)
     with torch.no_grad():
-        cond, negative, dropped = _condition(backbone, adapter, scenes, options)
+        cond, negative, dropped = condition(backbone, adapter, scenes, options)
     noise = Noise(scheduler, options.steps)
     z_BChw = noise.start(initial(seeds, shape, backbone.device))
     denoise = network(backbone.unet)

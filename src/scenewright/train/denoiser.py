@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from scenewright.backbone.call import Call, Conditioning
+from scenewright.backbone.call import Call, Conditioning, Grounding
 from scenewright.backbone.latents import encode
 from scenewright.backbone.load import load_folder, save_folder
 from scenewright.backbone.model import Backbone
@@ -38,7 +38,7 @@ from scenewright.train.alignment import Alignment, open_gates
 from scenewright.train.crops import crop_latents
 from scenewright.train.data import stream_rng
 from scenewright.train.fresh import UnetSizes, fresh_backbone
-from scenewright.train.latents import Latents, open_pool
+from scenewright.train.latents import open_pool
 from scenewright.train.probe import ProbeConfig, probe
 from scenewright.train.renders import Item, Source
 from scenewright.train.vae import to_signal
@@ -128,7 +128,6 @@ class DenoiserTask:
             for source in config.pictures
         ]
         self.known = self._phrases()
-        self.empty_LD = embed(self.backbone, [""]).tokens_BLD[0]
         self.single = [
             np.array([i for i, item in enumerate(source.items) if len(item.boxes) == 1])
             for source in self.pools
@@ -230,17 +229,17 @@ class DenoiserTask:
         noise_BChw = torch.randn(z0_BChw.shape, generator=generator, device=generator.device)
         t_B, noise_BChw = t_B.to(self.device), noise_BChw.to(self.device)
         z_BChw = self.noise.scale(self.noise.add(z0_BChw, noise_BChw, t_B), t_B)
-        output_BChw = self.denoise(z_BChw, Call.plain(t_B, self._conditioning(batch))).float()
+        layout = self._layout(batch) if batch["layout"] else None
+        cond = Conditioning(self._text(batch), None if layout is None else self._grounding(layout))
+        output_BChw = self.denoise(z_BChw, Call.plain(t_B, cond)).float()
         error_B = ((output_BChw - self.noise.target(z0_BChw, noise_BChw, t_B)) ** 2).mean((1, 2, 3))
         error_B = error_B * self._weight(t_B)
         high = t_B > self.noise.train_timesteps // 2
         logged = {"high": float(error_B[high].detach().mean())} if bool(high.any()) else {}
         loss = error_B.mean()
-        if self.alignment is not None and batch["layout"]:
-            inputs, (height, width) = self._layout(batch), z0_BChw.shape[-2:]
-            misplaced = self.alignment.loss(
-                inputs.boxes_BN4.to(self.device), inputs.masks_BN.to(self.device), (height, width)
-            )
+        if self.alignment is not None and layout is not None:
+            here, (height, width) = layout.to(self.device), z0_BChw.shape[-2:]
+            misplaced = self.alignment.loss(here.boxes_BN4, here.masks_BN, (height, width))
             loss, logged["align"] = loss + self.config.align_weight * misplaced, float(misplaced.detach())
         return loss, logged
 
@@ -250,11 +249,11 @@ class DenoiserTask:
             return batch["z"].to(self.device)
         return encode(self.backbone, to_signal(batch["images"].to(self.device))).float()
 
-    def _conditioning(self, batch: dict[str, Any]) -> Conditioning:
+    def _text(self, batch: dict[str, Any]) -> Tensor:
+        """The captions' tokens [B,L,D], float32."""
         with torch.autocast(self.device.type, enabled=False), warnings.catch_warnings():
             warnings.simplefilter("ignore", PromptCut)
-            text_BLD = embed(self.backbone, batch["captions"]).tokens_BLD.float()
-        return Conditioning(text_BLD, self._grounding(batch) if batch["layout"] else None)
+            return embed(self.backbone, batch["captions"]).tokens_BLD.float()
 
     def _weight(self, t_B: Tensor) -> Tensor:
         """min(SNR, gamma) over the weight that the prediction itself gives the clean latent's error."""
@@ -273,9 +272,9 @@ class DenoiserTask:
         keep_B1 = (~batch["no_layout"]).float().unsqueeze(1)
         return replace(inputs, masks_BN=inputs.masks_BN * keep_B1)
 
-    def _grounding(self, batch: dict[str, Any]) -> Any:
+    def _grounding(self, layout: GligenInputs) -> Grounding:
         assert self.adapter is not None
-        grounding = self.adapter.grounding(self._layout(batch))
+        grounding = self.adapter.grounding(layout)
         return replace(grounding, gate_R=torch.ones_like(grounding.gate_R))
 
     def validate(self, step: int, out: Path) -> dict[str, float]:
@@ -334,6 +333,3 @@ def _backbone(config: DenoiserConfig, device: torch.device) -> Backbone:
         return load_bundle(config.backbone, device=device, dtype=torch.float32).backbone
     assert config.vae is not None and config.text is not None
     return fresh_backbone(config.vae, config.text, config.unet, device)
-
-
-__all__ = ["DenoiserConfig", "DenoiserTask", "Latents", "UnetSizes", "fresh_backbone"]
