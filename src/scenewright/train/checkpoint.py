@@ -5,7 +5,7 @@ Layout of ``checkpoints/`` in the result folder::
     step-00000100/                  complete: it appears under this name only when everything is in it
         NAME.safetensors            weights of the task's module NAME
         ema.safetensors             averaged weights, float32 (if averaged)
-        optimiser.pt                state of AdamW (torch, read with weights_only=True)
+        optimiser.pt                state of the optimiser (torch, read with weights_only=True)
         process-0.pt …              random states and running means of each process (same)
         state.json                  step, length of the log, best metric
     .new-step-00000200/             being written; removed on the next start

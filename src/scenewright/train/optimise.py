@@ -1,4 +1,4 @@
-"""The optimiser: AdamW over the groups of a task, and a learning rate that is a pure function of the step."""
+"""The optimiser over the groups of a task, and a learning rate that is a pure function of the step."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import nn
 
 from scenewright.errors import InputError
 from scenewright.train.ema import trainable
+from scenewright.train.muon import MuonAdamW
 from scenewright.train.recipe import LoopConfig
 
 
@@ -46,8 +47,9 @@ def parameter_groups(modules: Mapping[str, nn.Module], *, lr_scale: float = 1.0)
 
 def make_optimiser(
     groups: Sequence[Mapping[str, Any]], modules: Mapping[str, nn.Module], loop: LoopConfig
-) -> torch.optim.AdamW:
-    """AdamW over `groups` (keys: params, lr_scale, weight_decay, betas, eps, name; only params is needed).
+) -> torch.optim.Optimizer:
+    """``loop.optimiser`` over `groups` (keys: params, lr_scale, weight_decay, betas, eps, name; only params
+    is needed).
 
     Raises InputError unless every trainable parameter of `modules`, and nothing else, is in exactly one
     group.
@@ -63,13 +65,19 @@ def make_optimiser(
         )
     if len(given) != len(names):
         raise InputError(f"the groups hold {len(given)} parameters, but {len(names)} are trained, each once")
-    return torch.optim.AdamW(
-        [group for group in wanted if group["params"]],
-        lr=loop.lr,
-        betas=loop.betas,
-        eps=loop.epsilon,
-        weight_decay=loop.weight_decay,
-    )
+    used = [group for group in wanted if group["params"]]
+    defaults: dict[str, Any] = {
+        "lr": loop.lr,
+        "betas": loop.betas,
+        "eps": loop.epsilon,
+        "weight_decay": loop.weight_decay,
+    }
+    if loop.optimiser == "adamw":
+        return torch.optim.AdamW(used, **defaults)
+    tables = [
+        part for module in modules.values() for part in module.modules() if isinstance(part, nn.Embedding)
+    ]
+    return MuonAdamW(used, [table.weight for table in tables], **defaults)
 
 
 def set_lr(optimiser: torch.optim.Optimizer, loop: LoopConfig, step: int) -> float:

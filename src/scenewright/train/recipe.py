@@ -36,12 +36,13 @@ class LoopConfig:
     steps: int = 1000  # optimiser steps in all, > 0
     batch_size: int = 32  # samples of one forward pass of one process
     accumulate: int = 1  # forward passes per optimiser step (`accelerate launch` may override it)
+    optimiser: Literal["adamw", "muon"] = "adamw"  # muon: for matrices, AdamW for the rest (see muon.py)
     lr: float = 1e-3  # peak learning rate; parameter groups multiply it by their "lr_scale"
     schedule: Literal["constant", "cosine", "linear"] = "cosine"  # of the learning rate, after the warm-up
     warmup_steps: int = 0  # steps over which the learning rate rises linearly from lr/warmup_steps
     decay_steps: int | None = None  # step at which the decay ends; None: at `steps`
     final_lr: float = 0.0  # learning rate at the end of the decay, as a fraction of lr, in [0, 1]
-    weight_decay: float = 0.01  # AdamW's, for groups that do not say otherwise
+    weight_decay: float = 0.01  # decoupled, for groups that do not say otherwise
     betas: tuple[float, float] = (0.9, 0.999)  # AdamW's
     epsilon: float = 1e-8  # AdamW's
     clip_norm: float | None = 1.0  # largest norm of the gradient; None: not clipped
