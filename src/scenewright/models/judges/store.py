@@ -143,7 +143,12 @@ def load_judge(
     check_keys(tensors, {key: value.shape for key, value in wanted.items()}, str(path))
     net.load_state_dict({key: tensor.to(wanted[key].dtype) for key, tensor in tensors.items()}, strict=True)
     net = net.requires_grad_(False).eval().to(device)
-    return Judge(net, header, f"{path.stem}@{_digest(path)[:8]}")
+    return Judge(net, header, judge_id(path))
+
+
+def judge_id(path: Path) -> str:
+    """A judge's identity, ``name@sha8``, from its file."""
+    return f"{path.stem}@{_digest(path)[:8]}"
 
 
 def judge_path(name_or_path: str | Path) -> Path:
