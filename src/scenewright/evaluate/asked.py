@@ -165,7 +165,7 @@ def _asked(one: Instance, category: str, attributes: Attributes) -> Asked:
         named = [word for word in words if word in values]
         if named:
             noted = [facts.get(name) for facts in one.extra.values() if isinstance(facts, Mapping)]
-            looks[name] = next((value for value in noted if value in named), named[0])
+            looks[name] = next((word for word in named if word in noted), named[0])
     return Asked(
         instance=one.id,
         category=category,

@@ -25,7 +25,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value with its interval [low, high]; all three None where nothing was to be measured."""
+    """A value with its interval [low, high]; None where nothing was to be measured."""
 
     value: float | None
     low: float | None
@@ -49,27 +49,29 @@ def estimate(
     statistic: Statistic,
     pictures: int,
     *,
-    value: float | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
     level: float = LEVEL,
     centred: bool = False,
+    within: tuple[float, float] = (-np.inf, np.inf),
 ) -> Estimate:
     """Value and percentile interval of `statistic` over `pictures`.
 
-    `value` replaces the statistic's own value of the whole set (a reported AP); resamples in which nothing
-    is to be measured are left out. `centred` moves the interval by the mean difference of the resamples from
-    the value: for statistics that a repeated picture biases (Frechet distance).
+    Resamples in which nothing is to be measured are left out. `centred` moves the interval by the mean
+    difference of the resamples from the value: for statistics that a repeated picture biases (average
+    precision, Frechet distance); `within` are the least and largest possible values, which it then keeps to.
     """
     whole = float(statistic(np.ones((1, pictures)))[0])
     if not np.isfinite(whole):
         return Estimate(None, None, None)
     drawn = statistic(weights(pictures, resamples, seed))
     drawn = drawn[np.isfinite(drawn)]
+    if not drawn.size:
+        return Estimate(whole, None, None)
     if centred:
         drawn = drawn + (whole - drawn.mean())
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(whole if value is None else value, float(low), float(high))
+    low, high = np.clip(np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2]), *within)
+    return Estimate(whole, float(low), float(high))
 
 
 def ratio(totals_P: Floats, counts_P: Floats) -> Statistic:
@@ -78,6 +80,6 @@ def ratio(totals_P: Floats, counts_P: Floats) -> Statistic:
     def statistic(weights_BP: Floats) -> Floats:
         counts_B = weights_BP @ counts_P
         filled = np.full(len(weights_BP), np.nan)
-        return np.divide(weights_BP @ totals_P, counts_B, out=filled, where=counts_B > 0)
+        return np.asarray(np.divide(weights_BP @ totals_P, counts_B, out=filled, where=counts_B > 0))
 
     return statistic

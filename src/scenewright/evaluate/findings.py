@@ -6,10 +6,10 @@ repeated without any network, and results of other people's judges are scored th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from scenewright.errors import InputError, SceneError, nearest
 from scenewright.scene import Box, Mask, checks
@@ -20,6 +20,8 @@ FINDINGS_VERSION = 1
 """The version of the findings files that this package writes."""
 
 FINDINGS_SUFFIX = ".findings.json"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,7 @@ def _box(value: Any) -> Box:
     return _at("box", lambda: Box(*value))
 
 
-def _at(path: str, build: Any) -> Any:
+def _at(path: str, build: Callable[[], T]) -> T:
     try:
         return build()
     except SceneError as fault:
