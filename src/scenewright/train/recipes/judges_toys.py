@@ -1,0 +1,30 @@
+"""The two judges of toys: the detector, which scores, and the verifier, which filters and repairs."""
+
+from __future__ import annotations
+
+from scenewright.train.detector import DetectorTraining
+from scenewright.train.recipe import LoopConfig, Recipe
+from scenewright.train.recipes import register
+
+
+@register("judge-detector")
+def judge_detector() -> Recipe:
+    """The judge that finds toys: boxes, classes, colours, textures, masks."""
+    return Recipe(
+        name="judge-detector",
+        task=DetectorTraining(),
+        loop=LoopConfig(
+            steps=3000,
+            batch_size=32,
+            optimiser="muon",
+            lr=3e-3,
+            warmup_steps=50,
+            final_lr=0.01,
+            clip_norm=10.0,
+            ema_decay=0.998,
+            precision="bf16",
+            log_every=25,
+            validate_every=500,
+            save_every=250,
+        ),
+    )
