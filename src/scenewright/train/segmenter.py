@@ -1,0 +1,170 @@
+"""Training the town segmenter: the 19 street classes in every pixel, in all six looks.
+
+Cross-entropy with classes weighted by the inverse root of their frequency (rare ones count by mIoU as much as
+the road), plus one minus the soft Jaccard index per class over the batch (Rahman and Wang, "Optimizing
+Intersection-Over-Union in Deep Neural Networks for Image Segmentation", 2016), which is what is measured.
+
+Letters: B pictures, H W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as nnf
+
+from scenewright.models.judges.segmenter import SegmenterConfig, SegmenterNet
+from scenewright.models.judges.store import save_judge
+from scenewright.train.annotated import CHECK_SEED, AnnotatedSource, open_annotated
+from scenewright.train.augment import Disturbance, disturbed
+from scenewright.train.ceilings import class_iou, confusion, drawn_held_out
+from scenewright.train.data import stream_rng
+from scenewright.train.looks import TOWN
+from scenewright.train.optimise import parameter_groups
+from scenewright.train.progress import say
+from scenewright.world.town import CLASSES
+from scenewright.world.town_classes import TOWN_CLASSES
+
+if TYPE_CHECKING:
+    from scenewright.train.recipe import LoopConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmenterTaskConfig:
+    """The network's sizes and what it sees."""
+
+    net: SegmenterConfig = field(default_factory=SegmenterConfig)
+    source: AnnotatedSource = TOWN
+    cache: Path = Path("runs/out/judge-cache")
+    disturbance: Disturbance = field(default_factory=Disturbance)
+    jaccard_weight: float = 0.5  # of the soft Jaccard term beside the cross-entropy
+    probe: int = 240  # pictures of the validation
+    held_out: int = 1000  # pictures of the frozen set town-1 for the ceilings
+
+    def build(self, loop: LoopConfig) -> SegmenterTask:
+        """The task of this configuration."""
+        return SegmenterTask(self, loop)
+
+
+class SegmenterTask:
+    """Segmentation of whole pictures; `export` measures the ceilings."""
+
+    def __init__(self, config: SegmenterTaskConfig, loop: LoopConfig) -> None:
+        self.config, self.loop = config, loop
+        self.net = SegmenterNet(config.net, CLASSES)
+        self.modules = {"net": self.net}
+
+    def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Draws or maps the pictures and counts their classes."""
+        config = self.config
+        probe = replace(config.source, first_seed=CHECK_SEED, count=config.probe)
+        self.pictures = open_annotated([config.source], config.cache, say)
+        self.probe = open_annotated([probe], config.cache, say)
+        counted = self.pictures.semantics(np.arange(min(600, len(self.pictures))))
+        share_K = np.bincount(counted.reshape(-1), minlength=len(CLASSES))[: len(CLASSES)] / counted.size
+        weight_K = 1 / np.sqrt(share_K + 1e-3)
+        self.weight_K = torch.tensor(weight_K / (weight_K * share_K).sum(), dtype=torch.float32).to(device)
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Weight decay for kernels only."""
+        return parameter_groups(self.modules)
+
+    def batch(self, step: int, rank: int, size: int) -> dict[str, Tensor]:
+        """image_BHW3 (uint8) and label_BHW, half of them mirrored."""
+        rng = stream_rng(self.loop.seed, "segmenter", step, rank)
+        index_B = rng.integers(len(self.pictures), size=self.loop.batch_size)
+        images_BHW3, labels_BHW = self.pictures.images(index_B), self.pictures.semantics(index_B)
+        flipped_B = rng.random(len(index_B)) < 0.5
+        images_BHW3[flipped_B] = images_BHW3[flipped_B, :, ::-1]
+        labels_BHW[flipped_B] = labels_BHW[flipped_B, :, ::-1]
+        return {"images": torch.from_numpy(images_BHW3), "labels": torch.from_numpy(labels_BHW)}
+
+    def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Weighted cross-entropy and the soft Jaccard term."""
+        signal_BCHW = batch["images"].permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1.0
+        logits_BKHW = self.net(disturbed(signal_BCHW, self.config.disturbance, generator)).float()
+        label_BHW = batch["labels"].long()
+        entropy = nnf.cross_entropy(logits_BKHW, label_BHW, self.weight_K, ignore_index=255)
+        jaccard = soft_jaccard_loss(logits_BKHW, label_BHW)
+        right = (logits_BKHW.detach().argmax(1) == label_BHW).float().mean()
+        return entropy + self.config.jaccard_weight * jaccard, {"right": float(right)}
+
+    def validate(self, step: int, out: Path) -> dict[str, float]:
+        """mIoU and pixel accuracy on the validation pictures, and a sheet: picture, truth, labels."""
+        from scenewright.scene.draw import contact_sheet
+        from scenewright.scene.io import write_png
+
+        index_N = np.arange(len(self.probe))
+        images, truth = list(self.probe.images(index_N)), self.probe.semantics(index_N)
+        labels = self.net.labels(images)
+        total_KK = sum(confusion(a, b, len(CLASSES)) for a, b in zip(truth, labels, strict=True))
+        cells, captions = [], []
+        for k in range(min(6, len(images))):
+            cells += [images[k], _painted(truth[k]), _painted(labels[k])]
+            captions += [self.probe.items[k].look, "truth", "labels"]
+        write_png(out / "labels.png", contact_sheet(cells, captions, columns=6))
+        iou_K = class_iou(total_KK)
+        (out / "classes.txt").write_text(
+            "".join(f"{n} {v:.4f}\n" for n, v in zip(CLASSES, iou_K, strict=True))
+        )
+        return {"miou": float(np.nanmean(iou_K)), "right": float(np.trace(total_KK) / total_KK.sum())}
+
+    def export(self, folder: Path) -> None:
+        """``segmenter.safetensors`` with its ceilings."""
+        source = self.config.source
+        notes = {
+            "recipe": "judge-segmenter",
+            "renders": f"town, seeds {source.first_seed} to {source.first_seed + source.count - 1}",
+            "samples": self.loop.steps * self.loop.batch_size,
+            "seed": self.loop.seed,
+            "held_out": f"town-1, first {self.config.held_out}",
+        }
+        save_judge(
+            folder / "segmenter.safetensors",
+            self.net,
+            kind="segmenter",
+            config=self.config.net,
+            labels={"classes": CLASSES},
+            notes=notes,
+            ceilings=self.ceilings(),
+        )
+
+    def ceilings(self) -> dict[str, float]:
+        """Dataset-level mIoU over all, by look and IoU by class, and pixel accuracy, on the set town-1."""
+        size = len(CLASSES)
+        by_look: dict[str, NDArray[np.int64]] = {}
+        for one in drawn_held_out("town-1", self.config.held_out):
+            counts_KK = confusion(one.semantic, self.net.labels([one.image])[0], size)
+            look = one.scene.style or ""
+            by_look[look] = by_look.get(look, np.zeros((size, size), np.int64)) + counts_KK
+        total_KK = sum(by_look.values(), np.zeros((size, size), np.int64))
+        found = {"miou": np.nanmean(class_iou(total_KK)), "pixels": np.trace(total_KK) / total_KK.sum()}
+        found |= {f"miou.{look}": np.nanmean(class_iou(counts)) for look, counts in by_look.items()}
+        found |= {f"iou.{name}": iou for name, iou in zip(CLASSES, class_iou(total_KK), strict=True)}
+        return {key: round(float(value), 4) for key, value in found.items() if np.isfinite(value)}
+
+
+def soft_jaccard_loss(logits_BKHW: Tensor, label_BHW: Tensor) -> Tensor:
+    """One minus the mean over the classes present of soft intersection over soft union in the batch."""
+    share_BKHW = logits_BKHW.softmax(1)
+    counted_B1HW = (label_BHW != 255)[:, None]
+    classes = logits_BKHW.shape[1]
+    truth_BKHW = nnf.one_hot(label_BHW.clamp(max=classes - 1), classes).permute(0, 3, 1, 2) * counted_B1HW
+    both_K = (share_BKHW * truth_BKHW).sum((0, 2, 3))
+    true_K, found_K = truth_BKHW.sum((0, 2, 3)), (share_BKHW * counted_B1HW).sum((0, 2, 3))
+    present_K = true_K > 0
+    return 1 - (both_K / (true_K + found_K - both_K))[present_K].mean()
+
+
+def _painted(labels_HW: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The display colours of the classes."""
+    table = np.zeros((256, 3), np.uint8)
+    for index, item in enumerate(TOWN_CLASSES):
+        table[index] = item.colour
+    return table[labels_HW]
