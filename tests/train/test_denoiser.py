@@ -360,3 +360,18 @@ def test_resumed_equals_uninterrupted(folder, cache, tmp_path):
         wanted, found = (load_file(out / "export" / name) for out in (whole, parts))
         assert wanted.keys() == found.keys()
         assert all(torch.equal(wanted[key], found[key]) for key in wanted), name
+
+
+# Control.
+
+
+def test_the_layout_makes_no_difference_until_gates_open(folder, cache, tmp_path):
+    task = denoiser(folder, cache, train=("adapter",))
+    names = ("loss_right_layout", "loss_no_layout", "loss_wrong_layout")
+    with torch.no_grad():
+        closed = [task.validate(0, tmp_path)[name] for name in names]
+        open_gates(task, 2.0)
+        opened = [task.validate(0, tmp_path)[name] for name in names]
+    assert closed == pytest.approx([closed[1]] * 3)
+    assert opened[1] == pytest.approx(closed[1])
+    assert len({round(loss, 7) for loss in opened}) == 3

@@ -50,6 +50,10 @@ TOYBOX = Source(name="toybox", count=24_000, share=0.85)
 TOWN = Source(name="town", count=8_000, size_wh=(192, 96), share=0.15)
 
 
+CONTROL_STEP = 10**9
+"""A step that no training reaches: its batch is where control is measured."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DenoiserConfig:
     """What is trained, from what, on which pictures."""
@@ -228,12 +232,9 @@ class DenoiserTask:
         t_B = torch.randint(self.noise.train_timesteps, (rows,), generator=generator, device=generator.device)
         noise_BChw = torch.randn(z0_BChw.shape, generator=generator, device=generator.device)
         t_B, noise_BChw = t_B.to(self.device), noise_BChw.to(self.device)
-        z_BChw = self.noise.scale(self.noise.add(z0_BChw, noise_BChw, t_B), t_B)
         layout = self._layout(batch) if batch["layout"] else None
         cond = Conditioning(self._text(batch), None if layout is None else self._grounding(layout))
-        output_BChw = self.denoise(z_BChw, Call.plain(t_B, cond)).float()
-        error_B = ((output_BChw - self.noise.target(z0_BChw, noise_BChw, t_B)) ** 2).mean((1, 2, 3))
-        error_B = error_B * self._weight(t_B)
+        error_B = self._error(z0_BChw, noise_BChw, t_B, cond) * self._weight(t_B)
         high = t_B > self.noise.train_timesteps // 2
         logged = {"high": float(error_B[high].detach().mean())} if bool(high.any()) else {}
         loss = error_B.mean()
@@ -242,6 +243,12 @@ class DenoiserTask:
             misplaced = self.alignment.loss(here.boxes_BN4, here.masks_BN, (height, width))
             loss, logged["align"] = loss + self.config.align_weight * misplaced, float(misplaced.detach())
         return loss, logged
+
+    def _error(self, z0_BChw: Tensor, noise_BChw: Tensor, t_B: Tensor, cond: Conditioning) -> Tensor:
+        """Mean squared error [B] of the prediction for clean latents with this noise at these timesteps."""
+        z_BChw = self.noise.scale(self.noise.add(z0_BChw, noise_BChw, t_B), t_B)
+        output_BChw = self.denoise(z_BChw, Call.plain(t_B, cond)).float()
+        return ((output_BChw - self.noise.target(z0_BChw, noise_BChw, t_B)) ** 2).mean((1, 2, 3))
 
     def _clean(self, batch: dict[str, Any]) -> Tensor:
         """The clean latents z0_BChw of a batch, float32."""
@@ -282,8 +289,28 @@ class DenoiserTask:
         found = probe(self.backbone, self.adapter, self.config.probe, out, step, self.handle)
         if self.adapter is not None:
             gates = self.adapter.gates()
-            found |= {"gate_mean": float(np.mean(np.abs(list(gates.values()))))}
+            found |= {"gate_mean": float(np.mean(np.abs(list(gates.values()))))} | self._control()
         return found
+
+    def _control(self) -> dict[str, float]:
+        """Loss in the noisiest quarter with the right layout, with none and with the next picture's.
+
+        The gap between right and wrong shows that an adapter takes control long before pictures do.
+        """
+        batch = self.batch(CONTROL_STEP, 0, 1) | {"no_layout": torch.zeros(self.batch_size, dtype=torch.bool)}
+        z0_BChw, text_BLD = self._clean(batch), self._text(batch)
+        grounding = self._grounding(self._layout(batch))
+        other = grounding.take([*range(1, len(z0_BChw)), 0])
+        generator = torch.Generator(self.device).manual_seed(self.seed)
+        noise_BChw = torch.randn(z0_BChw.shape, generator=generator, device=self.device)
+        top = self.noise.train_timesteps
+        t_B = torch.linspace(0.75 * top, top - 1, len(z0_BChw), device=self.device).long()
+        return {
+            f"loss_{name}_layout": float(
+                self._error(z0_BChw, noise_BChw, t_B, Conditioning(text_BLD, given)).mean()
+            )
+            for name, given in (("right", grounding), ("no", None), ("wrong", other))
+        }
 
     def export(self, folder: Path) -> None:
         """The model folder if the base was trained, and ``gligen.safetensors`` if the adapter was."""
