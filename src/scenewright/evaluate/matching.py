@@ -73,8 +73,10 @@ def match(
     pairs things of different classes too. Pairs that do not overlap are not pairs.
     """
     iou_NM = overlaps(asked, found, kind)
-    if by_class:
-        iou_NM *= same_class(asked, found)
+    return _matched(asked, found, iou_NM * same_class(asked, found) if by_class else iou_NM)
+
+
+def _matched(asked: Sequence[Asked], found: Sequence[Finding], iou_NM: Floats) -> tuple[Match, ...]:
     partner = assign(iou_NM)
     matches = []
     for k, one in enumerate(asked):
@@ -119,8 +121,10 @@ def instance_rows(
     rows = []
     for picture, pair in enumerate(pairs):
         asked, found = pair.scene.asked, pair.findings.found
-        anyhow = match(asked, found, kind, by_class=False)
-        for one, other in zip(match(asked, found, kind), anyhow, strict=True):
+        iou_NM = overlaps(asked, found, kind)
+        anyhow = _matched(asked, found, iou_NM)
+        alike = _matched(asked, found, iou_NM * same_class(asked, found))
+        for one, other in zip(alike, anyhow, strict=True):
             seen = other.found.category if other.found and other.iou >= LEAST_IOU else ""
             rows.append(_row(picture, pair.scene.number, one, seen, edges))
     return tuple(rows)
