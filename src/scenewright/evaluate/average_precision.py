@@ -76,9 +76,14 @@ def average_precision(pairs: Sequence[Pair], kind: Kind = "box") -> dict[str, fl
 
 
 def average_precision_estimates(
-    pairs: Sequence[Pair], kind: Kind = "box", *, resamples: int = RESAMPLES, seed: int = 0
+    pairs: Sequence[Pair],
+    kind: Kind = "box",
+    *,
+    names: Sequence[str] = NAMES,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> dict[str, Estimate]:
-    """`average_precision` with 95 % intervals over pictures, by name.
+    """`average_precision` with 95 % intervals over pictures, by name; `names` are those wanted.
 
     Drawing pictures again raises AP a little (a right finding that is drawn twice is right twice), so the
     intervals are centred on the value.
@@ -87,7 +92,7 @@ def average_precision_estimates(
 
     values, table = average_precision(pairs, kind), ApTable.of(pairs, kind)
     found = {}
-    for name, value in values.items():
+    for name in names:
         whole = estimate(
             table.statistic(name),
             len(pairs),
@@ -96,7 +101,7 @@ def average_precision_estimates(
             centred=True,
             within=(0.0, 1.0),
         )
-        found[name] = Estimate(value, whole.low, whole.high)
+        found[name] = Estimate(values[name], whole.low, whole.high)
     return found
 
 

@@ -39,6 +39,8 @@ def frechet_statistic(real_ND: Features, made_MD: Features) -> Statistic:
 
     def one(weights_M: Floats) -> float:
         number = weights_M.sum()
+        if number < 2:
+            return np.nan
         other_D = weights_M @ made / number
         apart_MD = made - other_D
         cov_DD = (apart_MD * weights_M[:, None]).T @ apart_MD / (number - 1)
@@ -72,9 +74,8 @@ def kernel_statistic(real_ND: Features, made_MD: Features) -> Statistic:
         number_B = weights_BM.sum(axis=1)
         pairs_B = number_B**2 - (weights_BM**2).sum(axis=1)
         own_B = ((weights_BM @ made_MM) * weights_BM).sum(axis=1)
-        empty = np.full(len(weights_BM), np.nan)
-        own_B = np.divide(own_B, pairs_B, out=empty, where=pairs_B > 0)
-        return np.asarray(within + own_B - 2 * (weights_BM @ between_M) / number_B)
+        own_B = _ratio(own_B, pairs_B)
+        return np.asarray(within + own_B - 2 * _ratio(weights_BM @ between_M, number_B))
 
     return values
 
@@ -97,6 +98,11 @@ def _checked(real_ND: Features, made_MD: Features) -> tuple[Floats, Floats]:
 
 def _kernel(a_ND: Floats, b_MD: Floats) -> Floats:
     return np.asarray((a_ND @ b_MD.T / a_ND.shape[1] + 1) ** 3)
+
+
+def _ratio(part_B: Floats, whole_B: Floats) -> Floats:
+    """NaN where there is nothing to divide by."""
+    return np.asarray(np.divide(part_B, whole_B, out=np.full(part_B.shape, np.nan), where=whole_B > 0))
 
 
 def _root(cov_DD: Floats) -> Floats:

@@ -1,9 +1,9 @@
 """PiM, points in masks: do the detected masks cover the points and scribbles that were asked for?
 
 The paper (InstanceDiffusion, Wang et al., CVPR 2024) asks for the share of the input points inside the
-detected mask. Its published code differs in three ways that raise the number: masks are paired greedily with the asked
-ones whatever their class, points are not the ones given to the generator, and instances without a partner are
-left out. `point_rows` is the definition with missing instances counted as 0; `published_point_rows` repeats
+detected mask. Its published code differs: masks are paired greedily with the asked ones whatever their class,
+points are not the ones given to the generator, and instances without a partner are left out, which raises
+the number. `point_rows` is the definition with missing instances counted as 0; `published_point_rows` repeats
 the code, for comparison with published tables.
 
 Letters: P pictures, N instances, M masks.
