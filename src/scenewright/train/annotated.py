@@ -106,6 +106,12 @@ class Annotated:
         self._parts = parts
         self._starts = np.cumsum([0, *[len(part[0]) for part in parts]])
 
+    @classmethod
+    def of(cls, drawn: Sequence[Drawn]) -> Annotated:
+        """Pictures that are in memory already."""
+        arrays = tuple(np.stack(rows) for rows in _columns(drawn))
+        return cls([arrays], [Annotation.of(one) for one in drawn])
+
     def __len__(self) -> int:
         return len(self.items)
 
@@ -181,9 +187,12 @@ def draw(source: AnnotatedSource, index: int) -> Drawn:
         return toybox.draw(seed, size_px=width)
 
 
+def _columns(drawn: Sequence[Drawn]) -> tuple[list[NDArray[np.uint8]], ...]:
+    return [d.image for d in drawn], [d.instance_map for d in drawn], [d.semantic for d in drawn]
+
+
 def _write(folder: Path, stem: str, drawn: Sequence[Drawn]) -> None:
-    arrays = ([d.image for d in drawn], [d.instance_map for d in drawn], [d.semantic for d in drawn])
-    for name, rows in zip(NAMES, arrays, strict=True):
+    for name, rows in zip(NAMES, _columns(drawn), strict=True):
         hidden = folder / f".{stem}-{name}.npy"
         np.save(hidden, np.stack(rows))
         hidden.replace(folder / f"{stem}-{name}.npy")

@@ -88,15 +88,17 @@ def moved_boxes(
             thing_BR[b, :near] = order
         boxes_BR4[b, near:] = anywhere(count - near, (height, width), rng)
         if near:
-            meets = _iou(boxes_BR4[b, near:, None], found.true_BG4[b, real][None])
+            meets = overlaps(boxes_BR4[b, near:, None], found.true_BG4[b, real][None])
             thing_BR[b, near:] = np.where(meets.max(1) >= 0.5, real[meets.argmax(1)], -1)
     return boxes_BR4, thing_BR
 
 
-def shaken(boxes_N4: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Boxes moved and resized at random; see `moved_boxes`."""
+def shaken(
+    boxes_N4: NDArray[np.float32], rng: np.random.Generator, strength: float = 1.0
+) -> NDArray[np.float32]:
+    """Boxes moved and resized at random, `strength` times as much as in `moved_boxes`."""
     number = len(boxes_N4)
-    strength_N1 = np.where(rng.random((number, 1)) < 0.25, 2.0, 1.0) * rng.random((number, 1))
+    strength_N1 = strength * np.where(rng.random((number, 1)) < 0.25, 2.0, 1.0) * rng.random((number, 1))
     side_N2 = boxes_N4[:, 2:] - boxes_N4[:, :2]
     centre_N2 = (boxes_N4[:, 2:] + boxes_N4[:, :2]) / 2
     centre_N2 = centre_N2 + 0.2 * strength_N1 * rng.uniform(-1, 1, (number, 2)) * side_N2
@@ -139,7 +141,8 @@ def _box(mask_HW: NDArray[np.bool_]) -> NDArray[np.float32]:
     return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
 
 
-def _iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+def overlaps(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """IoU of boxes [...,4] of one unit; the shapes broadcast."""
     low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
     meet = np.prod(np.clip(high - low, 0, None), axis=-1)
     sizes = np.prod(a[..., 2:] - a[..., :2], axis=-1) + np.prod(b[..., 2:] - b[..., :2], axis=-1)

@@ -3,7 +3,8 @@
 The metadata holds kind, configuration, the label names of the outputs, what it was trained on and its
 ceilings, the figures that it reaches on held-out renders. Judges come with the package
 (``weights/NAME.safetensors``) or lie wherever the user keeps them. A judge's identity is ``name@`` and the
-first eight hex digits of the SHA-256 of its file: figures of different judges are not comparable.
+first eight hex digits of a SHA-256 over configuration, labels and weights: figures of different judges are
+not comparable.
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ def load_judge(
 
 def judge_id(path: Path) -> str:
     """A judge's identity, ``name@sha8``, from its file."""
-    return f"{path.stem}@{_digest(path)[:8]}"
+    return f"{path.stem}@{_digest(read_judge_header(path), read_tensors(path))[:8]}"
 
 
 def judge_path(name_or_path: str | Path) -> Path:
@@ -186,5 +187,10 @@ def _object(metadata: Mapping[str, str], key: str, path: Path) -> Any:
     return found
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _digest(header: JudgeHeader, tensors: Mapping[str, Tensor]) -> str:
+    """Of what the judge computes with; notes and the order in the file do not matter."""
+    found = hashlib.sha256(json.dumps([header.kind, header.config, header.labels], sort_keys=True).encode())
+    for key in sorted(tensors):
+        found.update(f"{key} {tensors[key].dtype} {tuple(tensors[key].shape)}".encode())
+        found.update(tensors[key].contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()

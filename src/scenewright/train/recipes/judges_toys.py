@@ -5,6 +5,7 @@ from __future__ import annotations
 from scenewright.train.detector import DetectorTraining
 from scenewright.train.recipe import LoopConfig, Recipe
 from scenewright.train.recipes import register
+from scenewright.train.verifier import VerifierTraining
 
 
 @register("judge-detector")
@@ -23,6 +24,30 @@ def judge_detector() -> Recipe:
             clip_norm=10.0,
             ema_decay=0.998,
             precision="bf16",
+            log_every=25,
+            validate_every=500,
+            save_every=250,
+        ),
+    )
+
+
+@register("judge-verifier")
+def judge_verifier() -> Recipe:
+    """The judge that says whether an asked thing is in a box."""
+    return Recipe(
+        name="judge-verifier",
+        task=VerifierTraining(),
+        loop=LoopConfig(
+            steps=2000,
+            batch_size=16,
+            optimiser="muon",
+            lr=2e-3,
+            warmup_steps=50,
+            final_lr=0.01,
+            clip_norm=10.0,
+            ema_decay=0.998,
+            precision="bf16",
+            seed=7,
             log_every=25,
             validate_every=500,
             save_every=250,
