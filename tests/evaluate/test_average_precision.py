@@ -174,6 +174,16 @@ def test_equal_to_pycocotools(kind, seed):
     same(result, resampled(pairs, kind))
 
 
+def test_an_instance_inside_the_size_range_comes_first():
+    """The finding is nearer to the medium one, but for the small range it answers the small one."""
+    instances = [asked("car", (0, 0, 3, 3), name="small"), asked("car", (0, 0, 4, 4), name="medium")]
+    pairs = [pair(instances, [found("car", (0, 0, 4, 4))])]
+    result = average_precision(pairs)
+    assert result["AP_small"] == pytest.approx(0.2) and result["AP_medium"] == pytest.approx(1.0)
+    same(result, oracle(pairs, "box"))
+    same(result, resampled(pairs))
+
+
 def test_no_more_than_a_hundred_findings_of_a_class():
     rng = np.random.default_rng(0)
     spare = [found("car", (0, 0, 4, 4), 0.5 + k / 1000) for k in rng.permutation(100)]
