@@ -12,6 +12,7 @@ from scenewright.errors import InputError, nearest
 
 COMMANDS = {
     "demo": ("scenewright.cli.demo:command", "Draw twelve scenes with the embedded model and score them."),
+    "evaluate": ("scenewright.cli.evaluate:app", "Score pictures against what was asked for."),
     "generate": ("scenewright.cli.generate:command", "Pictures from scenes, prompts or COCO files."),
     "models": ("scenewright.cli.models:app", "Models: what there is, fetch, check, add, convert."),
     "train": ("scenewright.cli.train:command", "Train a recipe, or continue one."),

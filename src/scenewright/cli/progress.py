@@ -62,3 +62,28 @@ class Bar:
             self._bar.stop()
         if kind is KeyboardInterrupt:
             say(f"interrupted; the same command continues with the {self._words} that are missing")
+
+
+class Phases:
+    """A context like `Bar` for work in parts: ``with Phases() as told: told("pictures read", 3, 10)``."""
+
+    def __init__(self) -> None:
+        self._bar: Bar | None = None
+        self._words = ""
+
+    def __enter__(self) -> Phases:
+        return self
+
+    def __call__(self, words: str, done: float, total: int) -> None:
+        """`done` of `total` of the part called `words` are finished; another part begins a bar of its own."""
+        if words != self._words or self._bar is None:
+            self._end()
+            self._bar, self._words = Bar(words), words
+        self._bar(done, total)
+
+    def _end(self, *fault: Any) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(*(fault or (None, None, None)))
+
+    def __exit__(self, *fault: Any) -> None:
+        self._end(*fault)

@@ -20,7 +20,7 @@ from typing import Final, Literal, TypeVar
 from scenewright.errors import InputError, nearest
 from scenewright.scene import Instance, Scene
 
-LEAST_SCORE: Final = 0.5
+LEAST_SCORE: Final = 0.3
 """Findings below this score count for AP only, not for matching; a judge's file may name another score, the
 one at which its F1 on its own validation pictures is highest."""
 
@@ -42,12 +42,14 @@ class Metric:
     title    words in tables and plots
     unit     "share" (0..1, printed in percent), "score" (0..1 or a cosine) or "distance" (from 0)
     higher   whether more is better
+    judge    key of the same figure in the files of judges, measured on held-out renders; "" if they have none
     """
 
     name: str
     title: str
     unit: Unit = "share"
     higher: bool = True
+    judge: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,15 +119,17 @@ class HeldOut:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-_AP = (
-    Metric(name="ap", title="AP, IoU 0.50 to 0.95"),
-    Metric(name="ap50", title="AP50"),
-    Metric(name="ap75", title="AP75"),
-    Metric(name="ap_small", title="AP, small"),
-    Metric(name="ap_medium", title="AP, medium"),
-    Metric(name="ap_large", title="AP, large"),
-    Metric(name="ar", title="AR, 100 findings"),
-)
+def _average_precision(kind: str) -> tuple[Metric, ...]:
+    return (
+        Metric(name="ap", title="AP, IoU 0.50 to 0.95", judge=f"{kind}_AP"),
+        Metric(name="ap50", title="AP50", judge=f"{kind}_AP50"),
+        Metric(name="ap75", title="AP75"),
+        Metric(name="ap_small", title="AP, small"),
+        Metric(name="ap_medium", title="AP, medium"),
+        Metric(name="ap_large", title="AP, large"),
+        Metric(name="ar", title="AR, 100 findings"),
+    )
+
 
 LAYOUT: Final = Protocol(
     id="layout-1",
@@ -134,14 +138,16 @@ LAYOUT: Final = Protocol(
     judges=("detector",),
     optional=("clip",),
     metrics=(
-        *_AP,
+        *_average_precision("box"),
         Metric(name="iou", title="mean IoU, missing 0", unit="score"),
-        Metric(name="placed", title="class at IoU 0.5"),
+        Metric(name="placed", title="found at IoU 0.5"),
+        Metric(name="class", title="class in its own box"),
         Metric(name="colour", title="colour in its own box"),
         Metric(name="texture", title="texture in its own box"),
         Metric(name="shown", title="class anywhere"),
         Metric(name="shown_colour", title="class and colour anywhere"),
-        Metric(name="pictures_right", title="pictures with all right"),
+        Metric(name="pictures_shown", title="pictures, all anywhere"),
+        Metric(name="pictures_right", title="pictures, all in place"),
         Metric(name="clip_local", title="CLIP-local", unit="score"),
     ),
 )
@@ -152,9 +158,10 @@ INSTANCES: Final = Protocol(
     title="Do the instances fill the masks, points and scribbles asked for?",
     judges=("detector",),
     metrics=(
-        *_AP,
+        *_average_precision("mask"),
         Metric(name="iou", title="mean mask IoU, missing 0", unit="score"),
-        Metric(name="placed", title="class at mask IoU 0.5"),
+        Metric(name="placed", title="found at mask IoU 0.5"),
+        Metric(name="class", title="class in its own mask"),
         Metric(name="pim_points", title="points in mask"),
         Metric(name="pim_points_paper", title="points in mask, as published"),
         Metric(name="pim_scribbles", title="scribbles in mask"),
@@ -169,9 +176,9 @@ SEMANTIC: Final = Protocol(
     judges=(),
     optional=("segmenter", "looks"),
     metrics=(
-        Metric(name="miou", title="mIoU"),
-        Metric(name="pixels", title="pixel accuracy"),
-        Metric(name="look", title="look"),
+        Metric(name="miou", title="mIoU", judge="miou"),
+        Metric(name="pixels", title="pixel accuracy", judge="pixels"),
+        Metric(name="look", title="look", judge="look"),
     ),
 )
 

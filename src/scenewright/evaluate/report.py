@@ -53,8 +53,8 @@ class Report:
     unnamed     phrases that could not, and how often: neither right nor wrong
     seed, resamples   of the bootstrap over pictures
     figures     metric name -> estimate, in the protocol's order
-    ceilings    "judge": the judges' own figures on held-out renders, from their files; "reference": the
-                same metrics on the reference folder, if one was given
+    ceilings    "judge": metrics that the judges' files name, measured on held-out renders; "judge_file": all
+                that these files name; "reference": the metrics on the reference folder, if one was given
     reference   name of the reference folder and its number of pictures, or empty
     groups      by what ("instances", "size", …) -> which ("3", "small", …) -> figures
     items       per picture: name, key and some figures, in the order of the resampling
