@@ -24,7 +24,7 @@ from scenewright.models.judges.clip import ClipConfig, ClipNet
 from scenewright.models.judges.pictures import as_signal, crop, resized
 from scenewright.models.judges.store import save_judge
 from scenewright.scene import Box
-from scenewright.train.annotated import CHECK_SEED, Annotated, AnnotatedSource, open_annotated
+from scenewright.train.annotated import CHECK_SEED, AnnotatedSource, open_annotated
 from scenewright.train.augment import Disturbance, disturbed
 from scenewright.train.clip_ceilings import clip_ceilings
 from scenewright.train.clip_pairs import Choice, Crops, also_true, choices, toy_phrase, wrong_caption
@@ -87,7 +87,9 @@ class JudgeClipTask:
         ]
         probe = replace(config.toybox, first_seed=CHECK_SEED, count=config.probe)
         self.probe = open_annotated([probe], config.cache, say)
-        tokens, merges = _learnt_tokens(self.worlds, config)
+        items = [item for pictures in self.worlds for item in pictures.items]
+        texts = [item.caption for item in items] + [text for item in items for text in item.phrases]
+        tokens, merges = learnt_tokens(texts, config.vocabulary, config.window)
         self.net = ClipNet(
             ClipConfig(
                 tokens=tokens,
@@ -268,13 +270,9 @@ def _equal(texts: list[str]) -> NDArray[np.bool_]:
     return np.asarray(names[:, None] == names[None])
 
 
-def _learnt_tokens(
-    worlds: list[Annotated], config: JudgeClipConfig
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Tokens and merges learnt from the captions and phrases of all pictures."""
-    items = [item for pictures in worlds for item in pictures.items]
-    texts = [item.caption for item in items] + [text for item in items for text in item.phrases]
-    tokenizer = learn_tokenizer([*texts, "object", "thing", "toy"], config.vocabulary, config.window)
+def learnt_tokens(texts: list[str], size: int, window: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Tokens (at most `size`, the end marks last) and merges of a tokenizer learnt from `texts`."""
+    tokenizer = learn_tokenizer([*texts, "object", "thing", "toy"], size, window)
     model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     tokens = sorted(model["vocab"], key=model["vocab"].__getitem__)
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]

@@ -1,4 +1,8 @@
-"""Training the look classifier: six looks of the town, cross-entropy, confidence fitted afterwards.
+"""Training the look classifier: six looks of the town, and how sure one can be.
+
+Renders are told apart without any doubt, so a classifier of renders alone would never have one. Half of the
+training pictures are therefore mixtures of two streets, with the shares as the answer (Zhang et al., "mixup:
+Beyond Empirical Risk Minimization", 2018), and the temperature of the softmax is fitted on such mixtures.
 
 Letters: B pictures, H W pixels, K looks.
 """
@@ -77,12 +81,14 @@ class LooksTask:
         return {"images": torch.from_numpy(images_BHW3), "looks": _looks(self.pictures, index_B)}
 
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Cross-entropy of the look."""
+        """Cross-entropy of the look, or of the shares of two looks in the mixtures."""
         signal_BCHW = batch["images"].permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1.0
+        signal_BCHW = resized(signal_BCHW, self.config.net.size_wh)
         image_BCHW = disturbed(signal_BCHW, self.config.disturbance, generator)
-        logits_BK = self.net(resized(image_BCHW, self.config.net.size_wh)).float()
-        right = (logits_BK.argmax(1) == batch["looks"]).float().mean()
-        return nnf.cross_entropy(logits_BK, batch["looks"]), {"right": float(right)}
+        image_BCHW, share_BK = mixed(image_BCHW, batch["looks"], generator)
+        logits_BK = self.net(image_BCHW).float()
+        right = (logits_BK.argmax(1) == share_BK.argmax(1)).float().mean()
+        return nnf.cross_entropy(logits_BK, share_BK), {"right": float(right)}
 
     def validate(self, step: int, out: Path) -> dict[str, float]:
         """Accuracy and mean log-loss on the validation pictures, and a sheet of the least sure ones."""
@@ -106,11 +112,21 @@ class LooksTask:
         rows = [self.net(resized(part, self.config.net.size_wh).to(self.device)) for part in images]
         return torch.cat(rows).float().cpu(), _looks(self.probe, index_N)
 
+    def _mixtures(self) -> tuple[Tensor, Tensor]:
+        """Logits of mixed validation pictures and the true shares [N,K]."""
+        generator = torch.Generator().manual_seed(self.loop.seed)
+        index_N, rows = np.arange(len(self.probe)), []
+        for part in np.array_split(index_N, max(1, len(index_N) // 64)):
+            image_BCHW = resized(as_signal(self.probe.images(part)), self.config.net.size_wh)
+            image_BCHW, share_BK = mixed(image_BCHW, _looks(self.probe, part), generator)
+            rows.append((self.net(image_BCHW.to(self.device)).float().cpu(), share_BK))
+        return torch.cat([row[0] for row in rows]), torch.cat([row[1] for row in rows])
+
     def export(self, folder: Path) -> None:
         """``looks.safetensors`` with the fitted temperature and the ceilings."""
-        logits_NK, look_N = self._probe()
+        logits_NK, share_NK = self._mixtures()
         scales = np.geomspace(0.25, 8.0, 61)
-        losses = [float(nnf.cross_entropy(logits_NK / scale, look_N)) for scale in scales]
+        losses = [float(nnf.cross_entropy(logits_NK / scale, share_NK)) for scale in scales]
         fitted = replace(self.config.net, temperature=round(float(scales[int(np.argmin(losses))]), 4))
         self.net.config = fitted
         source = self.config.source
@@ -141,6 +157,21 @@ class LooksTask:
         found = {"look": float(right_N.mean()), "calibration": calibration_error(sure_N, right_N)}
         by_look = {f"look.{name}": float(right_N[looks == name].mean()) for name in sorted(set(looks))}
         return {key: round(value, 4) for key, value in {**found, **by_look}.items()}
+
+
+def mixed(image_BCHW: Tensor, look_B: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """The first half of the pictures, and the others blended with their mirror rows; shares [B,K] of looks.
+
+    A blended picture keeps 50 to 100 % of itself.
+    """
+    rows, device = len(image_BCHW), image_BCHW.device
+    keep_B = 0.5 + 0.5 * torch.rand(rows, generator=generator, device=device)
+    keep_B[: rows // 2] = 1.0
+    share_BK = nnf.one_hot(look_B, len(LOOKS)).float()
+    blended = keep_B[:, None, None, None] * image_BCHW + (1 - keep_B)[:, None, None, None] * image_BCHW.flip(
+        0
+    )
+    return blended, keep_B[:, None] * share_BK + (1 - keep_B)[:, None] * share_BK.flip(0)
 
 
 def _looks(pictures: Annotated, index_N: np.ndarray) -> Tensor:

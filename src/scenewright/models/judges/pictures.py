@@ -42,7 +42,7 @@ def signals(images: Sequence[Picture], size_wh: tuple[int, int], network: nn.Mod
 
 def as_signal(images_BHW3: NDArray[np.uint8]) -> Tensor:
     """uint8 pictures of one size as float32 image_BCHW in [-1,1]."""
-    rows_BCHW = torch.from_numpy(np.ascontiguousarray(images_BHW3)).permute(0, 3, 1, 2)
+    rows_BCHW = torch.from_numpy(np.array(images_BHW3)).permute(0, 3, 1, 2)
     return rows_BCHW.contiguous().float() / 127.5 - 1.0
 
 

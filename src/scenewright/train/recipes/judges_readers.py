@@ -16,7 +16,7 @@ def judge_looks() -> Recipe:
         name="judge-looks",
         task=LooksTaskConfig(),
         loop=LoopConfig(
-            steps=600,
+            steps=400,
             batch_size=64,
             optimiser="muon",
             lr=4e-3,
@@ -25,8 +25,8 @@ def judge_looks() -> Recipe:
             ema_decay=0.99,
             precision="bf16",
             log_every=25,
-            validate_every=150,
-            save_every=150,
+            validate_every=100,
+            save_every=100,
         ),
     )
 
