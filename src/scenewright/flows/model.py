@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from scenewright.backbone.imports import without_collection
 from scenewright.errors import InputError
 from scenewright.flows.options import GenerateOptions
 
@@ -35,9 +36,10 @@ class Model:
         `allow_other_backbone` lets an adapter run on other weights of the layout it was trained on. Raises
         ModelError (unknown, not here, does not fit) or InputError. Nothing is fetched from the network.
         """
-        from scenewright.models.load import load_bundle
+        with without_collection():
+            from scenewright.models.load import load_bundle
 
-        return cls(load_bundle(name, device, dtype, allow_other_backbone=allow_other_backbone))
+            return cls(load_bundle(name, device, dtype, allow_other_backbone=allow_other_backbone))
 
     def generate(
         self,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scenewright.flows.jobs import Request, jobs, read, sized
+from scenewright.flows.model import Model
 from scenewright.flows.options import GenerateOptions
 from scenewright.flows.write import Outcome, Written, check_folder, write
 from scenewright.scene import Scene
@@ -46,11 +47,9 @@ def produce(
     """
     scenes = read(request)
     check_folder(out)
-    from scenewright.models.load import load_bundle
-
-    bundle = load_bundle(
-        model.name, model.device, model.dtype, allow_other_backbone=model.allow_other_backbone
-    )
+    bundle = Model.load(
+        model.name, device=model.device, dtype=model.dtype, allow_other_backbone=model.allow_other_backbone
+    ).bundle
     scenes, notes = sized(scenes, request, bundle.backbone.native_wh)
     for note in (*notes, *remade(request.files, bundle, options)):
         if on_note:
