@@ -10,6 +10,7 @@ Letters: B batch, H W pixels, G things per picture (padded), R boxes that are re
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,13 +26,16 @@ from scenewright.models.judges.layers import signal
 from scenewright.models.judges.store import save_judge
 from scenewright.train.annotated import CHECK_SEED, Annotated, AnnotatedSource, open_annotated
 from scenewright.train.augment import Disturbance, disturbed
+from scenewright.train.ceilings import drawn_held_out
 from scenewright.train.data import epoch_indices, stream_rng
 from scenewright.train.optimise import parameter_groups
 from scenewright.train.progress import say
 from scenewright.train.targets import moved_boxes, truth
 
 if TYPE_CHECKING:
+    from scenewright.evaluate.findings import Finding
     from scenewright.train.recipe import LoopConfig
+    from scenewright.world.drawn import Drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +52,11 @@ class DetectorTraining:
     read: int = 8  # boxes read per picture, a quarter of them anywhere
     radius: float = 1.5  # cells around the middle of a box that are trained to see it
     colour_weight: float = 0.5
-    texture_weight: float = 0.5
+    texture_weight: float = 1.5
     mask_weight: float = 1.0
     cache: Path = Path("runs/out/judge-cache")
-    checked: int = 200  # held-out pictures of the validation
+    checked: int = 200  # pictures of the validation
+    held_out: int = 1000  # pictures of the frozen set toybox-1 for the ceilings
 
     def build(self, loop: LoopConfig) -> DetectorTask:
         """The task of this configuration."""
@@ -104,19 +109,26 @@ class DetectorTask:
         return total, {key: value.detach() for key, value in parts.items()}
 
     def validate(self, step: int, out: Path) -> dict[str, float]:
-        """AP, attribute accuracies and mask IoU on held-out pictures, and a sheet of what is found."""
+        """AP, attribute accuracies and mask AP on pictures apart, and a sheet of what is found."""
         from scenewright.train.annotated import draw
-        from scenewright.train.toy_figures import detector_figures, detector_sheet
+        from scenewright.train.toy_figures import detector_sheet
 
         source = AnnotatedSource(count=self.config.checked, first_seed=CHECK_SEED)
         drawn = [draw(source, i) for i in range(self.config.checked)]
-        with torch.autocast(next(self.net.parameters()).device.type, enabled=False):
-            figures, found = detector_figures(self.net, drawn)
+        figures, found = self._figures(drawn)
         detector_sheet(drawn[:16], found[:16], out / f"found-{step:07d}.png")
         return figures
 
+    def _figures(self, drawn: Sequence[Drawn]) -> tuple[dict[str, float], list[tuple[Finding, ...]]]:
+        """In full precision, whatever the training's."""
+        from scenewright.train.toy_figures import detector_figures
+
+        with torch.autocast(next(self.net.parameters()).device.type, enabled=False):
+            return detector_figures(self.net, drawn)
+
     def export(self, folder: Path) -> None:
-        """``detector.safetensors``."""
+        """``detector.safetensors`` with its ceilings on toybox-1."""
+        ceilings, _ = self._figures(list(drawn_held_out("toybox-1", self.config.held_out)))
         save_judge(
             folder / "detector.safetensors",
             self.net,
@@ -124,10 +136,13 @@ class DetectorTask:
             config=self.config.net,
             labels=self.net.labels,
             notes={
+                "recipe": "judge-detector",
                 "samples": self.loop.steps * self.loop.batch_size * self.loop.accumulate,
                 "seed": self.loop.seed,
                 "pictures": [asdict(source) for source in self.config.sources],
+                "held_out": f"toybox-1, first {self.config.held_out}",
             },
+            ceilings={key: round(value, 4) for key, value in ceilings.items()},
         )
 
 

@@ -132,7 +132,7 @@ def _input(images: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, list[tuple[int,
     size = input_size(images[0].shape[:2])
     rows = []
     for image_HW3 in images:
-        row_13HW = signal(torch.from_numpy(np.ascontiguousarray(image_HW3))[None])
+        row_13HW = signal(torch.from_numpy(np.array(image_HW3))[None])
         if tuple(image_HW3.shape[:2]) != size:
             row_13HW = nnf.interpolate(
                 row_13HW, size=size, mode="bilinear", antialias=True, align_corners=False

@@ -27,6 +27,9 @@ from scenewright.models.judges.layers import ConvNorm, Residual, Trunk, read_box
 STRIDE = 4
 """Pixels per cell of the map that boxes are found on."""
 
+FINE, GRAIN, HEADS = 32, 64, 4
+"""Channels at stride 2 that textures are read from, channels of what is read, ways to weigh the points."""
+
 NATIVE = 128
 """Longer side in pixels of the pictures it was trained on; others are resized to it."""
 
@@ -48,17 +51,17 @@ class Maps(NamedTuple):
     """What is computed once per picture.
 
     near_BChw         features at stride 4.
+    fine_BCyx         features at stride 2, of a few pixels around: textures.
     middle_Bhw        logit that a cell is the middle of a thing, times how good its box is.
     boxes_Bhw4        the box that each cell sees.
     prototypes_BPyx   at stride 2.
-    deep              the trunk's maps at strides 8 and 16.
     """
 
     near_BChw: Tensor
+    fine_BCyx: Tensor
     middle_Bhw: Tensor
     boxes_Bhw4: Tensor
     prototypes_BPyx: Tensor
-    deep: tuple[Tensor, Tensor]
 
 
 class Readings(NamedTuple):
@@ -88,7 +91,8 @@ class Detector(nn.Module):
         self.smooth = ConvNorm(neck, neck)
         self.tower = ConvNorm(neck, neck)
         self.locate = nn.Conv2d(neck, 5, 1)
-        self.fine = nn.Conv2d(config.channels[0], 32, 1)
+        self.fine = ConvNorm(config.channels[0], FINE)
+        self.edges = nn.Conv2d(config.channels[0], 32, 1)
         self.masks = nn.Sequential(ConvNorm(neck, 32 * 4, 1), nn.PixelShuffle(2))
         self.prototypes = nn.Sequential(ConvNorm(32, 32), nn.Conv2d(32, config.prototypes, 1))
         self.reader = _Reader(config, self.labels)
@@ -103,16 +107,18 @@ class Detector(nn.Module):
             x_BChw = lateral(level) + nnf.interpolate(x_BChw, scale_factor=2.0, mode="nearest")
         near_BChw = self.smooth(x_BChw)
         found_B5hw = self.locate(self.tower(near_BChw)).float()
-        prototypes_BPyx = self.prototypes(self.masks(near_BChw) + self.fine(levels[0])).float()
+        prototypes_BPyx = self.prototypes(self.masks(near_BChw) + self.edges(levels[0])).float()
         boxes_Bhw4 = _sides_to_boxes(found_B5hw[:, 1:].permute(0, 2, 3, 1))
-        return Maps(near_BChw, found_B5hw[:, 0], boxes_Bhw4, prototypes_BPyx, (levels[2], levels[3]))
+        return Maps(near_BChw, self.fine(levels[0]), found_B5hw[:, 0], boxes_Bhw4, prototypes_BPyx)
 
     def read(self, maps: Maps, boxes_BR4: Tensor) -> Readings:
         """What is in the boxes."""
         size_hw = (maps.near_BChw.shape[2] * STRIDE, maps.near_BChw.shape[3] * STRIDE)
         points = self.config.points
         wide_BR4 = grown(boxes_BR4, 1.0 + 1.0 / points)
-        return self.reader(read_boxes(maps.near_BChw, wide_BR4, size_hw, points), boxes_BR4)
+        near_BRCnn = read_boxes(maps.near_BChw, wide_BR4, size_hw, points)
+        fine_BRCnn = read_boxes(maps.fine_BCyx, wide_BR4, size_hw, 2 * points)
+        return self.reader(near_BRCnn, fine_BRCnn, boxes_BR4)
 
     def features(self, image_BCHW: Tensor) -> Tensor:
         """One vector [B,C] per picture, the means of the trunk's maps at strides 8 and 16: for distances
@@ -122,7 +128,7 @@ class Detector(nn.Module):
 
 
 class _Reader(nn.Module):
-    """From the samples [B,R,C,n,n] of boxes to readings.
+    """From the samples of boxes (n points a side of the near map, 2n of the fine one) to readings.
 
     Class, box and mask see where things are in the box; colour and texture are sums over points, weighted by
     how much a point tells of the thing's own surface.
@@ -137,21 +143,25 @@ class _Reader(nn.Module):
         self.kind = nn.Linear(config.width, len(labels["classes"]))
         self.geometry = nn.Linear(config.width, 5 + config.prototypes)
         self.surface = ConvNorm(wide, wide, 1)
-        self.weigh = nn.Conv2d(wide, 4, 1)
-        self.colour = nn.Linear(4 * wide, len(labels["colours"]))
+        self.grain = ConvNorm(FINE, GRAIN, 3, 2)
+        self.weigh = nn.Conv2d(wide, HEADS, 1)
+        self.colour = nn.Linear(HEADS * (wide + GRAIN), len(labels["colours"]))
         self.texture = nn.Sequential(
-            nn.Linear(4 * wide, 64), nn.ReLU(inplace=True), nn.Linear(64, len(labels["textures"]) + 1)
+            nn.Linear(HEADS * (wide + GRAIN), 64),
+            nn.ReLU(inplace=True),
+            nn.Linear(64, len(labels["textures"]) + 1),
         )
         with torch.no_grad():
             self.geometry.weight.mul_(0.1)
 
-    def forward(self, samples_BRCnn: Tensor, boxes_BR4: Tensor) -> Readings:
-        batch, rows = samples_BRCnn.shape[:2]
-        x_NCnn = self.first(samples_BRCnn.flatten(0, 1))
+    def forward(self, near_BRCnn: Tensor, fine_BRCnn: Tensor, boxes_BR4: Tensor) -> Readings:
+        batch, rows = near_BRCnn.shape[:2]
+        x_NCnn = self.first(near_BRCnn.flatten(0, 1))
         joint_ND = self.joint(self.shape(x_NCnn))
         surface_NCn = self.surface(x_NCnn)
-        weight_N4n = self.weigh(surface_NCn).float().flatten(2).softmax(dim=-1)
-        looks_ND = torch.einsum("nap,ncp->nac", weight_N4n, surface_NCn.float().flatten(2)).flatten(1)
+        weight_NAn = self.weigh(surface_NCn).float().flatten(2).softmax(dim=-1)
+        all_NCn = torch.cat([surface_NCn, self.grain(fine_BRCnn.flatten(0, 1))], dim=1).float().flatten(2)
+        looks_ND = torch.einsum("nap,ncp->nac", weight_NAn, all_NCn).flatten(1)
         geometry_ND = self.geometry(joint_ND).float().view(batch, rows, -1)
         return Readings(
             self.kind(joint_ND).float().view(batch, rows, -1),
