@@ -95,6 +95,8 @@ def test_fingerprint_survives_number_types(tiny: Backbone, folder: Path, dtype: 
     assert half.fingerprint == tiny.fingerprint
     stored_half = save_folder(tiny, folder.parent / "half")
     assert load_folder(stored_half).fingerprint == tiny.fingerprint
+    assert half.text_fingerprint == load_folder(stored_half).text_fingerprint == tiny.text_fingerprint
+    assert tiny_backbone(5).text_fingerprint != tiny.text_fingerprint
 
 
 def test_fingerprint_leaves_out_adapters() -> None:
@@ -139,6 +141,8 @@ def test_old_attention_names_and_prefixes_load(tiny: Backbone, folder: Path) -> 
     tensors["text_model.embeddings.position_ids"] = torch.arange(48)[None]
     save_file(tensors, text)
     again = load_folder(folder)
+    assert again.text_fingerprint == load_folder(folder, dtype=torch.bfloat16).text_fingerprint
+    assert again.text_fingerprint == tiny.text_fingerprint
     before, after = tiny.vae.state_dict(), again.vae.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
 

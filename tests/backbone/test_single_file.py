@@ -157,6 +157,7 @@ def test_tiny_there_and_back_is_bit_equal(tiny: Backbone, folder: Path, tmp_path
     assert again.prediction == tiny.prediction
     half = load_single_file(path, config=folder, tokenizer=folder / "tokenizer", dtype=torch.bfloat16)
     assert half.fingerprint == tiny.fingerprint
+    assert half.text_fingerprint == again.text_fingerprint == tiny.text_fingerprint
 
 
 def test_averaged_weights_on_request(tiny: Backbone, folder: Path) -> None:

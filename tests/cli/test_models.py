@@ -27,10 +27,37 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_list() -> None:
     result = runner.invoke(app, ["list"])
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[0].split() == ["name", "kind", "state", "licence", "title"]
+    assert result.stdout.splitlines()[0].split() == ["name", "kind", "state", "base", "licence", "title"]
     assert any(line.startswith("sd15 ") for line in result.stdout.splitlines())
     rows = json.loads(runner.invoke(app, ["list", "--json"]).stdout)
-    assert {"name", "kind", "state", "licence", "title", "belongs_to", "path", "link"} == set(rows[0])
+    known = {"name", "kind", "state", "base", "licence", "title", "belongs_to", "path", "link"}
+    assert known == set(rows[0])
+
+
+def test_list_and_check_show_the_base_of_backbones_and_adapters(tmp_path: Path) -> None:
+    from scenewright.condition.gligen import Gligen
+    from scenewright.models.adapter import save_adapter
+
+    tiny = tiny_backbone(0)
+    folder = save_folder(tiny, tmp_path / "m")
+    gligen = Gligen.for_unet(tiny.unet)
+    file = save_adapter(tmp_path / "g.safetensors", gligen, gligen.config, "gligen", tiny.fingerprint)
+    for path, name in ((folder, "nano"), (file, "nano+gligen")):
+        assert runner.invoke(app, ["add", str(path), "--name", name]).exit_code == 0
+    rows = {row["name"]: row for row in json.loads(runner.invoke(app, ["list", "--json"]).stdout)}
+    assert rows["nano"]["base"] == rows["nano+gligen"]["base"] == tiny.fingerprint
+    assert rows["sd15"]["base"] == ""
+    fine = runner.invoke(app, ["check", "nano+gligen"])
+    assert fine.exit_code == 0
+    assert f"base {tiny.fingerprint}" in fine.stdout and f"for base {tiny.fingerprint}" in fine.stdout
+
+    other = tiny_backbone(1)
+    runner.invoke(app, ["add", str(save_folder(other, tmp_path / "other")), "--name", "nano"])
+    wrong = runner.invoke(app, ["check", "nano+gligen", "--json"])
+    assert wrong.exit_code == 1
+    (row,) = [row for row in json.loads(wrong.stdout) if row["state"] != "ok"]
+    assert (row["alias"], row["state"]) == ("nano+gligen", "other base")
+    assert tiny.fingerprint in row["detail"] and other.fingerprint in row["detail"]
 
 
 def test_add_check_and_list(tmp_path: Path) -> None:

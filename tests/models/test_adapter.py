@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -81,6 +82,37 @@ def test_other_backbone_is_refused_unless_allowed(tiny: Backbone, file: Path) ->
     assert other.fingerprint in caught.value.message
     assert "--allow-other-backbone" in caught.value.hint
     assert isinstance(load_adapter(file, other, allow_other=True), Gligen)
+
+
+def test_same_unet_with_another_text_encoder_is_refused(
+    tiny: Backbone, gligen: Gligen, tmp_path: Path
+) -> None:
+    """Phrases come through the text encoder: the fusers would get features they never saw."""
+    file = tmp_path / "g.safetensors"
+    told = {"backbone_name": "nano", "text_fingerprint": tiny.text_fingerprint}
+    save_adapter(file, gligen, gligen.config, "gligen", tiny.fingerprint, **told)
+    assert read_header(file).text_encoder == tiny.text_fingerprint
+    load_adapter(file, tiny)
+    other = dataclasses.replace(tiny, text_encoder=tiny_backbone(1).text_encoder, name="mixed")
+    with pytest.raises(
+        ModelError, match=rf"with the text encoder of nano \({tiny.text_fingerprint}\)"
+    ) as caught:
+        load_adapter(file, other)
+    assert other.text_fingerprint in caught.value.message and "its UNet is the same" in caught.value.message
+    assert "--allow-other-backbone" in caught.value.hint
+    load_adapter(file, other, allow_other=True)
+
+
+def test_another_decoder_is_no_other_base(tiny: Backbone, gligen: Gligen, tmp_path: Path) -> None:
+    file = tmp_path / "g.safetensors"
+    told = {"text_fingerprint": tiny.text_fingerprint}
+    save_adapter(file, gligen, gligen.config, "gligen", tiny.fingerprint, **told)
+    load_adapter(file, dataclasses.replace(tiny, vae=tiny_backbone(1).vae))
+
+
+def test_a_file_that_says_nothing_of_its_text_encoder_is_held_to_the_unet(tiny: Backbone, file: Path) -> None:
+    assert read_header(file).text_encoder == ""
+    load_adapter(file, dataclasses.replace(tiny, text_encoder=tiny_backbone(1).text_encoder))
 
 
 def test_other_layout_is_refused_even_then(file: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from scenewright.backbone.model import Backbone, fingerprint
+from scenewright.backbone.model import Backbone, fingerprint, text_fingerprint
 from scenewright.backbone.parts import (
     build_scheduler,
     build_text_encoder,
@@ -52,16 +52,19 @@ def load_folder(
     index = read_json(folder / "model_index.json")
     _check_index(index, folder)
     parts: dict[str, Any] = {}
-    stored = ""
+    stored: dict[str, str] = {}
+    lossy = dtype not in (torch.float32, torch.float16)
     for part, build in NETWORKS.items():
         module = build(read_json(folder / part / "config.json"))
         tensors = read_folder(folder / part)
-        if part == "unet" and dtype not in (torch.float32, torch.float16):
-            stored = fingerprint(tensors)
+        if lossy and part == "unet":
+            stored["stored_fingerprint"] = fingerprint(tensors)
+        if lossy and part == "text_encoder":
+            stored["stored_text_fingerprint"] = text_fingerprint(tensors)
         parts[part] = fill(module, tensors, device, dtype, where=f"{folder / part}")
     scheduler = build_scheduler(read_json(folder / "scheduler" / "scheduler_config.json"))
     tokenizer = load_tokenizer(folder / "tokenizer")
-    return Backbone(name or folder.name, tokenizer, scheduler=scheduler, stored_fingerprint=stored, **parts)
+    return Backbone(name or folder.name, tokenizer, scheduler=scheduler, **stored, **parts)
 
 
 def save_folder(backbone: Backbone, path: str | Path, dtype: torch.dtype = torch.float16) -> Path:

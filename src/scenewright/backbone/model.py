@@ -48,6 +48,8 @@ class Backbone:
     """Any diffusers scheduler; its config says what the network predicts."""
     stored_fingerprint: str = ""
     """Fingerprint of the weights as stored, where the loaded number type has lost digits; else empty."""
+    stored_text_fingerprint: str = ""
+    """The same of the text encoder."""
 
     @property
     def device(self) -> torch.device:
@@ -110,6 +112,14 @@ class Backbone:
         """
         return self.stored_fingerprint or fingerprint(self.unet.state_dict())
 
+    @cached_property
+    def text_fingerprint(self) -> str:
+        """16 hex digits that name the text encoder's weights, which adapters read phrases through.
+
+        See :func:`text_fingerprint`. Computed once, on first use.
+        """
+        return self.stored_text_fingerprint or text_fingerprint(self.text_encoder.state_dict())
+
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     """First 16 hex digits of a SHA-256 over names, shapes and values of a UNet's `tensors`.
@@ -126,3 +136,9 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{key}:{tuple(tensor.shape)};".encode())
         digest.update(tensor.numpy().data)
     return digest.hexdigest()[:16]
+
+
+def text_fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """`fingerprint` of a CLIP text encoder's `tensors`, the same for every naming of its keys."""
+    bare = {key.removeprefix("text_model."): tensor for key, tensor in tensors.items()}
+    return fingerprint({key: bare[key] for key in bare if not key.endswith("position_ids")})

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from scenewright.backbone.ldm_keys import flat_attention, open_clip_text, unet_key, vae_key
-from scenewright.backbone.model import Backbone, fingerprint
+from scenewright.backbone.model import Backbone, fingerprint, text_fingerprint
 from scenewright.backbone.parts import (
     build_scheduler,
     build_text_encoder,
@@ -87,6 +87,7 @@ def load_single_file(
         fill(build_vae(configs["vae"]), parts["vae"], device, dtype, str(path)),
         build_scheduler(configs["scheduler"]),
         stored_fingerprint="" if exact else fingerprint(parts["unet"]),
+        stored_text_fingerprint="" if exact else text_fingerprint(parts["text_encoder"]),
     )
 
 

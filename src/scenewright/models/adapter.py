@@ -1,8 +1,14 @@
 """Adapters on disk: only the added weights, as safetensors, with what they are in the metadata.
 
-The metadata holds the kind, the configuration, the fingerprint of the backbone that the adapter was trained
+The metadata holds the kind, the configuration, the fingerprints of the backbone that the adapter was trained
 on and our version. Loading is strict in all of them: another kind, a missing or unexpected key, or another
 backbone is refused, because each would load and draw nonsense.
+
+Two fingerprints name a backbone: of its UNet, whose features the adapter changes, and of its text encoder,
+which the adapter's phrases come through. The VAE is left out: it has to fit the UNet with or without an
+adapter, and decoders are exchanged (a fine-tuned one for the same latents is no other base for the adapter).
+Files that say nothing of a text encoder (converted ones, and those from before it was written) are held to
+the UNet alone.
 """
 
 from __future__ import annotations
@@ -37,13 +43,15 @@ class AdapterHeader:
     config: str
     """Its configuration as JSON text."""
     backbone: str
-    """Fingerprint of the backbone it was trained on."""
+    """Fingerprint of the UNet of the backbone it was trained on."""
     backbone_name: str
     """Name of that backbone, for messages."""
     version: str
     """Version of this package that wrote it."""
     notes: str
     """JSON text with anything else worth keeping: recipe, seed, scores."""
+    text_encoder: str = ""
+    """Fingerprint of that backbone's text encoder; empty if the file does not say."""
 
 
 def _gligen(unet: nn.Module, config: str) -> nn.Module:
@@ -64,12 +72,14 @@ def save_adapter(
     backbone_fingerprint: str,
     *,
     backbone_name: str = "",
+    text_fingerprint: str = "",
     dtype: torch.dtype | None = None,
     notes: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the weights of `module` with what they belong to; `dtype` None keeps their number type.
 
-    `config` is a dataclass (with `to_json`, or plain). The file appears whole or not at all. Raises
+    `backbone_fingerprint` and `text_fingerprint` are the backbone's own (the second empty where it is not
+    known). `config` is a dataclass (with `to_json`, or plain). The file appears whole or not at all. Raises
     ModelError for an unknown kind, StorageError if the file cannot be written.
     """
     from scenewright.models.version import version
@@ -84,6 +94,7 @@ def save_adapter(
         "config": _config_text(config),
         "backbone": backbone_fingerprint,
         "backbone_name": backbone_name,
+        "text_encoder": text_fingerprint,
         "notes": json.dumps(dict(notes or {}), sort_keys=True),
     }
     try:
@@ -115,7 +126,7 @@ def read_header(path: str | Path) -> AdapterHeader:
         raise ModelError(
             f"{path} is not an adapter of this package", f"run: scenewright models convert {path} OUT"
         )
-    known = ("kind", "config", "backbone", "backbone_name", "notes")
+    known = ("kind", "config", "backbone", "backbone_name", "notes", "text_encoder")
     return AdapterHeader(version=metadata[MARK], **{key: metadata.get(key, "") for key in known})
 
 
@@ -127,13 +138,8 @@ def load_adapter(path: str | Path, backbone: Backbone, *, allow_other: bool = Fa
     """
     header = read_header(path)
     build = _builder(header.kind)
-    if not allow_other and header.backbone != backbone.fingerprint:
-        trained_on = f"{header.backbone_name or 'a backbone'} ({header.backbone})"
-        raise ModelError(
-            f"{path} was trained on {trained_on}; {backbone.name} is {backbone.fingerprint}",
-            "load the backbone it was trained on, or allow another one of the same layout "
-            "(--allow-other-backbone)",
-        )
+    if not allow_other:
+        _check_backbone(header, backbone, path)
     adapter = build(build_unet(dict(backbone.unet.config)), header.config)
     tensors = read_tensors(Path(path))
     check_keys(tensors, {key: value.shape for key, value in adapter.state_dict().items()}, str(path))
@@ -142,6 +148,25 @@ def load_adapter(path: str | Path, backbone: Backbone, *, allow_other: bool = Fa
     }
     adapter.load_state_dict(placed, strict=True, assign=True)
     return adapter.requires_grad_(False).eval()
+
+
+def _check_backbone(header: AdapterHeader, backbone: Backbone, path: str | Path) -> None:
+    """Raise ModelError unless UNet and text encoder of `backbone` are those the adapter was trained on."""
+    known = header.backbone_name or "a backbone"
+    problem = ""
+    if header.backbone != backbone.fingerprint:
+        problem = f"on {known} ({header.backbone}); {backbone.name} is {backbone.fingerprint}"
+    elif header.text_encoder and header.text_encoder != backbone.text_fingerprint:
+        problem = (
+            f"with the text encoder of {known} ({header.text_encoder}); "
+            f"that of {backbone.name} is {backbone.text_fingerprint}, though its UNet is the same"
+        )
+    if problem:
+        raise ModelError(
+            f"{path} was trained {problem}",
+            "load the backbone it was trained on, or allow another one of the same layout "
+            "(--allow-other-backbone)",
+        )
 
 
 def _builder(kind: str) -> Callable[[nn.Module, str], nn.Module]:

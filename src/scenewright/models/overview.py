@@ -7,17 +7,21 @@ from pathlib import Path
 
 from scenewright.errors import InputError, ModelError
 from scenewright.models.cards import cards, suggest
+from scenewright.models.hashes import SMALL, adapter_base, stored_fingerprint
 from scenewright.models.registry import SINGLE
 from scenewright.models.store import added, find, remember
 
-COLUMNS = ("name", "kind", "state", "licence", "title")
+COLUMNS = ("name", "kind", "state", "base", "licence", "title")
 """Columns of the table on the terminal."""
 
 
 def overview() -> list[dict[str, str]]:
-    """One row per model: name, kind, state, licence, title, belongs_to, path, link (texts, empty if unknown).
+    """One row per model: name, kind, state, base, licence, title, belongs_to, path, link (texts, empty if
+    unknown).
 
-    The state is ``here``, ``to be pulled``, ``by hand`` or ``missing`` (embedded or added, but gone).
+    The state is ``here``, ``to be pulled``, ``by hand`` or ``missing`` (embedded or added, but gone). The
+    base is a fingerprint: of a small backbone's UNet (large ones: `pull.check`), or of the backbone that an
+    adapter was trained on.
     """
     rows = []
     for card in cards().values():
@@ -29,6 +33,7 @@ def overview() -> list[dict[str, str]]:
                 "name": card.alias,
                 "kind": card.kind,
                 "state": "here" if place else away,
+                "base": _base(place),
                 "licence": card.licence,
                 "title": card.title,
                 "belongs_to": card.belongs_to,
@@ -39,8 +44,8 @@ def overview() -> list[dict[str, str]]:
     for name, mine in added().items():
         if name not in cards():
             state = "here" if Path(mine.path).exists() else "missing"
-            row = dict.fromkeys(rows[0], "")
-            rows.append(row | {"name": name, "kind": mine.kind, "state": state, "path": mine.path})
+            row = {"name": name, "kind": mine.kind, "state": state, "base": _base(Path(mine.path))}
+            rows.append(dict.fromkeys(rows[0], "") | row | {"path": mine.path})
     return rows
 
 
@@ -73,6 +78,15 @@ def table(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> str:
         "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
+
+
+def _base(place: Path | None) -> str:
+    """Fingerprint that a backbone has, or that an adapter needs; empty where only a check would tell."""
+    if place is None:
+        return ""
+    if place.is_dir():
+        return stored_fingerprint(place, SMALL)
+    return adapter_base(place)[1] if place.suffix == ".safetensors" else ""
 
 
 def _kind(path: Path) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from scenewright.errors import ModelError, ScenewrightError, StorageError
 from scenewright.models.cards import Card, File, Mirror, cards
 from scenewright.models.fetch import fetch, network_errors
+from scenewright.models.hashes import adapter_base, stored_fingerprint, unet_file
 from scenewright.models.registry import cards_of
 from scenewright.models.store import added, find, snapshot
 from scenewright.models.verify import problem
@@ -47,7 +48,7 @@ class Checked:
     alias: str
     path: str
     state: str
-    """``ok``, ``missing``, ``wrong size``, ``wrong hash``, ``to be fetched by hand``."""
+    """``ok``, ``missing``, ``wrong size``, ``wrong hash``, ``other base``, ``to be fetched by hand``."""
     size: int | None
     detail: str = ""
 
@@ -98,7 +99,32 @@ def check(name: str) -> list[Checked]:
             rows.append(_check_file(card.alias, place.parent, expected[0]))
         else:
             rows += [_check_file(card.alias, place, file) for file in _expected(card, place)]
+        if place is not None:
+            rows = _with_base(rows, card, place)
     return rows
+
+
+def _with_base(rows: list[Checked], card: Card, place: Path) -> list[Checked]:
+    """`rows` with the fingerprint beside a backbone's UNet, and beside an adapter that of its base.
+
+    An adapter whose base is here with other weights is ``other base``: it will be refused.
+    """
+    if place.is_dir() and (unet := unet_file(place)):
+        path, detail, state = unet.relative_to(place).as_posix(), f"base {stored_fingerprint(place)}", "ok"
+    elif place.suffix == ".safetensors" and (needs := adapter_base(place)[1]):
+        below = find(cards()[card.belongs_to]) if card.belongs_to else None
+        there = stored_fingerprint(below) if below else ""
+        path, detail, state = place.name, f"for base {needs}", "ok"
+        if there and there != needs:
+            detail, state = f"for base {needs}, {card.belongs_to} here is {there}", "other base"
+    else:
+        return rows
+    return [
+        replace(row, state=state, detail=detail)
+        if (row.alias, row.path, row.state, row.detail) == (card.alias, path, "ok", "")
+        else row
+        for row in rows
+    ]
 
 
 def _check_added(name: str, place: Path) -> list[Checked]:

@@ -348,6 +348,7 @@ def _write_adapter(adapter: Any, backbone: Backbone, folder: Path, fresh_base: b
         "gligen",
         base.fingerprint,
         backbone_name=base.name,
+        text_fingerprint=base.text_fingerprint,
         dtype=torch.float16,
     )
 
