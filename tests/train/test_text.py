@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_family import CPU, SMALL, generator, loop
+from torch.nn import functional as nnf
 
 from scenewright.train import Recipe, run
 from scenewright.train.renders import Source
@@ -43,11 +44,18 @@ def prepared(cache, **changes):
 
 def test_retrieval_rises_above_chance(cache, tmp_path):
     training = loop(steps=60, batch_size=32, lr=3e-3, ema_decay=0.5, validate_every=60, validate_first=True)
-    run(Recipe(name="text", task=config(cache), loop=training), tmp_path)
+    run(Recipe(name="text", task=config(cache, words_weight=0.0), loop=training), tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     before, after = (line["validation"] for line in lines if "validation" in line)
     assert after["captions_top1"] > max(3 / 48, before["captions_top1"])
     assert after["phrases_top1"] > max(3 / 48, before["phrases_top1"])
+
+
+def test_words_can_be_read_from_the_pooled_state(cache, tmp_path):
+    training = loop(steps=60, batch_size=32, lr=3e-3, ema_decay=0.5, log_every=10)
+    run(Recipe(name="text", task=config(cache), loop=training), tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert lines[-1]["words"] < 0.3 * lines[0]["words"]
 
 
 def test_pairs_alternate_between_captions_and_phrases(cache):
@@ -65,13 +73,19 @@ def test_equal_texts_share_the_right_answer(cache):
     batch = task.batch(1, 0, 1)
     batch["texts"] = [batch["texts"][0]] * 16
     loss, logged = task.loss(batch, generator())
-    logits, same = task._logits(batch)
+    ids_BL, pooled_BD = task._pooled(batch["texts"])
+    logits, same = task._logits(batch, pooled_BD)
     assert bool((same == 1).all()) and logged["top1"] == 1.0
     uniform = torch.full_like(same, 1 / 16)
     wanted = (
         -(uniform * logits.log_softmax(1)).sum(1).mean() - (uniform * logits.log_softmax(0)).sum(0).mean()
     )
-    assert torch.allclose(loss, wanted / 2, rtol=1e-4)
+    named = 0.0
+    for ids, row in zip(ids_BL, task.words(pooled_BD), strict=True):
+        present = set(ids.tolist())
+        named -= sum(nnf.logsigmoid(x if k in present else -x) for k, x in enumerate(row)) / 16
+    assert torch.allclose(loss, wanted / 2 + 0.05 * named, rtol=1e-4)
+    assert logged["words"] == pytest.approx(named.item(), rel=1e-4)
 
 
 def test_everything_that_is_trained_gets_a_gradient(cache):

@@ -43,6 +43,7 @@ class TextConfig:
     window: int = 48  # tokens, both end marks included
     vocabulary: int = 1200  # tokens, of which 512 are bytes
     crop_px: int = 32  # side to which instances are resized
+    words_weight: float = 0.05  # of naming the text's tokens from its pooled state; 0: contrast alone
     sources: tuple[Source, ...] = (
         Source(name="toybox", count=24_000, share=0.8),
         Source(name="town", count=8_000, size_wh=(192, 96), share=0.2),
@@ -95,10 +96,12 @@ class TextTask:
         self.tower = PictureTower(self.config.width)
         self.head = nn.Linear(self.config.width, self.config.width, bias=False)
         self.scale = nn.ParameterDict({"log": nn.Parameter(torch.tensor(np.log(14.0), dtype=torch.float32))})
+        self.words = nn.Linear(self.config.width, len(self.tokenizer))
         self.modules = {
             "text_encoder": self.encoder,
             "tower": self.tower,
             "head": self.head,
+            "words": self.words,
             "scale": self.scale,
         }
         for module in self.modules.values():
@@ -132,18 +135,29 @@ class TextTask:
         return {"images": torch.from_numpy(np.stack(crops)), "texts": texts}
 
     def loss(self, batch: dict[str, Any], generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Symmetric cross-entropy over the batch; equal texts share the right answer."""
-        logits, same = self._logits(batch)
+        """Symmetric cross-entropy over the batch (equal texts share the right answer), and the words' loss.
+
+        Contrast alone forgets what pictures hardly show: textures could not be told from the pooled state.
+        """
+        ids_BL, pooled_BD = self._pooled(batch["texts"])
+        logits, same = self._logits(batch, pooled_BD)
         target = same / same.sum(1, keepdim=True)
         loss = (nnf.cross_entropy(logits, target) + nnf.cross_entropy(logits.T, target)) / 2
         right = same.gather(1, logits.argmax(1, keepdim=True)).mean()
-        return loss, {"top1": float(right.detach())}
+        present = torch.zeros(len(ids_BL), len(self.tokenizer), device=self.device).scatter_(1, ids_BL, 1.0)
+        named = nnf.binary_cross_entropy_with_logits(self.words(pooled_BD).float(), present, reduction="sum")
+        named = named / len(ids_BL)
+        logged = {"top1": float(right.detach()), "words": float(named.detach())}
+        return loss + self.config.words_weight * named, logged
 
-    def _logits(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        texts: list[str] = list(batch["texts"])
+    def _pooled(self, texts: list[str]) -> tuple[Tensor, Tensor]:
+        """Token ids [B,L] and the hidden states [B,D] at the end marks."""
         ids_BL, ends_B = tokenize(self.tokenizer, texts, self.config.window)
         hidden_BLD = self.encoder(ids_BL.to(self.device)).last_hidden_state
-        pooled_BD = hidden_BLD[torch.arange(len(texts)), ends_B.to(self.device)]
+        return ids_BL.to(self.device), hidden_BLD[torch.arange(len(texts)), ends_B.to(self.device)]
+
+    def _logits(self, batch: dict[str, Any], pooled_BD: Tensor) -> tuple[Tensor, Tensor]:
+        texts: list[str] = list(batch["texts"])
         text_BD = nnf.normalize(self.head(pooled_BD).float(), dim=-1)
         image_BD = self.tower(to_signal(batch["images"].to(self.device))).float()
         number = {text: k for k, text in enumerate(dict.fromkeys(texts))}
@@ -156,7 +170,8 @@ class TextTask:
         found = {}
         for name, phrases in (("captions", False), ("phrases", True)):
             rng = stream_rng(self.seed, "text-probe")
-            logits, same = self._logits(self._pairs(0, rng, phrases, self.config.probe))
+            batch = self._pairs(0, rng, phrases, self.config.probe)
+            logits, same = self._logits(batch, self._pooled(batch["texts"])[1])
             found[f"{name}_top1"] = float(same.gather(1, logits.argmax(1, keepdim=True)).mean())
         (out / "retrieval.txt").write_text("".join(f"{k} {v:.4f}\n" for k, v in found.items()))
         return found
