@@ -45,6 +45,7 @@ def detector(path: Path, seed: int = 0) -> Path:
     net = Detector(config, TOY_LABELS)
     with torch.no_grad():
         net.locate.bias[0] = 2.0  # finds something
+        net.reader.kind.bias[:2] += 6.0
     ceilings = {"box_AP50": 0.96, "class": 0.98}
     return save_judge(path, net, kind="detector", config=config, labels=TOY_LABELS, ceilings=ceilings)
 

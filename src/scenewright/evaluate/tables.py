@@ -54,7 +54,8 @@ def figure_lines(report: Report, rules: Protocol) -> list[str]:
             share = f"{one.value / best:.0%}"
         span = "" if one.low is None else f"{shown(metric, one.low)} to {shown(metric, one.high)}"
         found.append(
-            f"{metric.title:{WIDE}}{shown(metric, best):>9}{shown(metric, one.value):>9}  {span:20}{share:>10}"
+            f"{metric.title:{WIDE}}{shown(metric, best):>9}{shown(metric, one.value):>9}"
+            f"  {span:20}{share:>10}"
         )
     return found
 
