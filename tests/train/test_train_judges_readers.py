@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_family import CPU, generator, loop
 
+from scenewright.errors import ModelError
 from scenewright.models.judges.looks import LooksConfig
 from scenewright.models.judges.segmenter import SegmenterConfig
 from scenewright.models.judges.store import load_judge
@@ -82,6 +83,17 @@ def test_a_resumed_run_equals_an_uninterrupted_one(cache, tmp_path):
     files = [tmp_path / name / "export" / "segmenter.safetensors" for name in ("whole", "part")]
     whole, part = (load_file(file) for file in files)
     assert whole.keys() == part.keys() and all(torch.equal(whole[key], part[key]) for key in whole)
+
+
+def test_training_goes_on_from_an_export(cache, tmp_path):
+    task = prepared(segmenter(cache))
+    task.export(tmp_path)
+    more = prepared(replace(segmenter(cache), start=tmp_path / "segmenter.safetensors"))
+    ours, theirs = task.net.state_dict(), more.net.state_dict()
+    assert all(torch.allclose(ours[key], theirs[key], atol=1e-3) for key in ours)
+    assert more.before == task.loop.steps * task.loop.batch_size
+    with pytest.raises(ModelError):
+        prepared(replace(segmenter(cache), start=tmp_path / "nothing.safetensors"))
 
 
 def test_the_recipes_use_seeds_of_their_own():

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as nnf
 
 from scenewright.models.judges.segmenter import SegmenterConfig, SegmenterNet
-from scenewright.models.judges.store import save_judge
+from scenewright.models.judges.store import load_judge, save_judge
 from scenewright.train.annotated import CHECK_SEED, AnnotatedSource, open_annotated
 from scenewright.train.augment import Disturbance, disturbed
 from scenewright.train.ceilings import class_iou, confusion, drawn_held_out
@@ -42,6 +42,7 @@ class SegmenterTaskConfig:
     net: SegmenterConfig = field(default_factory=SegmenterConfig)
     source: AnnotatedSource = TOWN
     cache: Path = Path("runs/out/judge-cache")
+    start: Path | None = None  # an earlier export to continue from; None: random weights
     disturbance: Disturbance = field(default_factory=Disturbance)
     jaccard_weight: float = 0.5  # of the soft Jaccard term beside the cross-entropy
     probe: int = 240  # pictures of the validation
@@ -58,6 +59,11 @@ class SegmenterTask:
     def __init__(self, config: SegmenterTaskConfig, loop: LoopConfig) -> None:
         self.config, self.loop = config, loop
         self.net = SegmenterNet(config.net, CLASSES)
+        self.before = 0  # samples seen by what it continues from
+        if config.start is not None:
+            begun = load_judge(config.start, kind="segmenter")
+            self.net.load_state_dict(begun.net.state_dict())
+            self.before = int(begun.header.notes.get("samples", 0))
         self.modules = {"net": self.net}
 
     def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
@@ -121,7 +127,7 @@ class SegmenterTask:
         notes = {
             "recipe": "judge-segmenter",
             "renders": f"town, seeds {source.first_seed} to {source.first_seed + source.count - 1}",
-            "samples": self.loop.steps * self.loop.batch_size,
+            "samples": self.before + self.loop.steps * self.loop.batch_size,
             "seed": self.loop.seed,
             "held_out": f"town-1, first {self.config.held_out}",
         }
