@@ -120,6 +120,8 @@ def test_files_that_are_no_reports(tmp_path: Path, hits_P: np.ndarray) -> None:
         ({"figures": {}}, "no results"),
         ({**whole, "report_version": 9}, "version 9"),
         ({**whole, "figures": {"iou": 3}}, "damaged"),
+        ({**whole, "replicates": {}}, "damaged"),
+        ({**whole, "bootstrap": {"seed": 0, "resamples": 299}}, "damaged"),
         ({key: value for key, value in whole.items() if key != "judges"}, "damaged"),
     ):
         path = tmp_path / "broken.json"

@@ -68,6 +68,8 @@ def test_reference_is_the_ceiling_and_reports_are_compared(folder: Path, judge: 
     done = evaluate("layout", folder, _options(judge, out=tmp_path, reference=folder, compare=best.results))
     assert done.report.reference.endswith("8 pictures")
     assert done.report.ceiling("iou") == pytest.approx(1.0)
+    assert set(done.report.group_ceilings["instances"]) == set(done.report.groups["instances"])
+    assert done.report.group_ceilings["instances"]["1"]["ap50"] == pytest.approx(1.0)
     gain = done.differences["iou"]
     assert gain.theirs == pytest.approx(1.0) and gain.value < 0 and gain.high <= 0
     assert any(line.startswith("mean IoU") and line.rstrip().endswith("%") for line in lines(done))

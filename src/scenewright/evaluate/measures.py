@@ -87,6 +87,16 @@ def estimates(
     return found, replicates
 
 
+def values(measures: Mapping[str, Measure], pictures: int) -> dict[str, float]:
+    """Every figure that there is, without its interval."""
+    found = {}
+    for name, one in measures.items():
+        value = one.value if one.value is not None else float(one.statistic(np.ones((1, pictures)))[0])
+        if np.isfinite(value):
+            found[name] = value
+    return found
+
+
 def _watched(statistic: Statistic, seen: list[Floats]) -> Statistic:
     """The statistic, whose results are also added to `seen`: of the whole set, then of all resamples."""
 

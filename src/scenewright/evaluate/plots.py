@@ -38,7 +38,7 @@ def plot(report: Report, rules: Protocol) -> bytes:
     axes = figure.subplots(1, len(widths), width_ratios=widths, squeeze=False)[0]
     _overall(axes[0], report, rules)
     for place, (name, parts) in zip(axes[1:], panels, strict=True):
-        _groups(place, name, parts, rules)
+        _groups(place, name, parts, rules, report.group_ceilings.get(name, {}))
     number = f"{report.pictures} pictures"
     where = report.sample_set or "no frozen set"
     figure.suptitle(
@@ -69,7 +69,7 @@ def _overall(axis: Any, report: Report, rules: Protocol) -> None:
     axis.set_yticks(range(len(bars)), [metric.title for metric, _ in bars], fontsize=8)
     axis.invert_yaxis()
     axis.set_xlim(0, 1)
-    axis.set_title("all pictures (dark line: ceiling)", fontsize=9)
+    axis.set_title("all pictures (dark line: ceiling)", fontsize=9, pad=24)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
     distances = [
@@ -86,8 +86,14 @@ def _right(axis: Any) -> Any:
     return axis.get_yaxis_transform()
 
 
-def _groups(axis: Any, name: str, parts: Mapping[str, Group], rules: Protocol) -> None:
-    """Upright bars side by side for every group."""
+def _groups(
+    axis: Any,
+    name: str,
+    parts: Mapping[str, Group],
+    rules: Protocol,
+    best: Mapping[str, Mapping[str, float]],
+) -> None:
+    """Upright bars side by side for every group, dark lines at their ceilings."""
     names = group_metrics(parts)
     wide = 0.8 / len(names)
     for place, (metric, colour) in enumerate(zip(names, COLOURS, strict=False)):
@@ -104,12 +110,18 @@ def _groups(axis: Any, name: str, parts: Mapping[str, Group], rules: Protocol) -
             yerr=[[_errors(one)[side][0] for _, one in drawn] for side in (0, 1)],
             **_ERRORS,
         )
+        for k, key in enumerate(parts):
+            if (value := best.get(key, {}).get(metric)) is not None:
+                middle = k + (place - (len(names) - 1) / 2) * wide
+                axis.plot(
+                    [middle - wide / 2, middle + wide / 2], [value] * 2, color=CEILING_COLOUR, linewidth=2
+                )
     labels = [f"{key}\n{part.instances or part.pictures}" for key, part in parts.items()]
     crowded = len(parts) > 8
     axis.set_xticks(range(len(parts)), labels, fontsize=7 if crowded else 8, rotation=90 if crowded else 0)
     axis.set_ylim(0, 1)
-    axis.set_title(GROUP_TITLES.get(name, f"by {name}") + " (number below)", fontsize=9)
-    axis.legend(fontsize=8, frameon=False, loc="upper right")
+    axis.set_title(GROUP_TITLES.get(name, f"by {name}") + " (number below)", fontsize=9, pad=24)
+    axis.legend(fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(names))
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
 

@@ -112,12 +112,6 @@ class HeldOut:
         """The look that belongs to a seed; None where the seed itself decides."""
         return self.looks[(seed - self.first_seed) % len(self.looks)] if self.looks else None
 
-    def digest(self, count: int = 0) -> str:
-        """sha256, in hex, of what defines the first `count` pictures."""
-        seeds = self.seeds(count)
-        parts = [self.world, seeds.start, seeds.stop, list(self.size_wh), list(self.looks)]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
 
 def _average_precision(kind: str) -> tuple[Metric, ...]:
     return (
@@ -246,7 +240,7 @@ def sample_key(scene: Scene, *, masks: bool = False) -> str:
         for box in [one.location_box]
     ]
     labels = scene.semantic_map.digest() if scene.semantic_map else None
-    parts = [scene.prompt, list(scene.size_wh), asked, labels]
+    parts: list[object] = [scene.prompt, list(scene.size_wh), asked, labels]
     if masks:
         parts.append([_marks(one) for one in scene.instances])
     text = json.dumps(parts, ensure_ascii=True)

@@ -57,6 +57,7 @@ class Report:
                 that these files name; "reference": the metrics on the reference folder, if one was given
     reference   name of the reference folder and its number of pictures, or empty
     groups      by what ("instances", "size", …) -> which ("3", "small", …) -> figures
+    group_ceilings  by what -> which -> metric name -> the reference's figure
     items       per picture: name, key and some figures, in the order of the resampling
     replicates  metric name -> value in every resample (None where nothing was to be measured)
     notes       sentences that a reader of the figures must know
@@ -76,6 +77,7 @@ class Report:
     ceilings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     reference: str = ""
     groups: Mapping[str, Mapping[str, Group]] = field(default_factory=dict)
+    group_ceilings: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     items: Sequence[Mapping[str, Any]] = ()
     replicates: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
     notes: Sequence[str] = ()
@@ -109,6 +111,10 @@ class Report:
             "groups": {
                 name: {key: _group_json(one) for key, one in group.items()}
                 for name, group in self.groups.items()
+            },
+            "group_ceilings": {
+                name: {key: {m: _rounded(v) for m, v in one.items()} for key, one in group.items()}
+                for name, group in self.group_ceilings.items()
             },
             "items": [dict(one) for one in self.items],
             "replicates": {
@@ -193,10 +199,10 @@ def compare(ours: Report, theirs: Report) -> dict[str, Difference]:
         if one != other:
             raise InputError(f"cannot compare: the {what} differ: {_short(one)} and {_short(other)}", hint)
     found = {}
-    for name, estimate in ours.figures.items():
-        other = theirs.figures.get(name)
-        if other is not None and estimate.value is not None and other.value is not None:
-            found[name] = _difference(name, estimate.value, other.value, ours, theirs)
+    for name, mine in ours.figures.items():
+        its = theirs.figures.get(name)
+        if its is not None and mine.value is not None and its.value is not None:
+            found[name] = _difference(name, mine.value, its.value, ours, theirs)
     return found
 
 
@@ -254,8 +260,11 @@ def _group(value: Mapping[str, Any]) -> Group:
 
 
 def _report(document: dict[str, Any]) -> Report:
+    resamples = document["bootstrap"]["resamples"]
+    if any(len(document["replicates"][name]) != resamples for name in document["figures"]):
+        raise ValueError(f"replicates: expected {resamples} values of every figure")
     plain = ("protocol", "judges", "source", "sample_set", "samples", "pictures", "instances", "unnamed")
-    more = ("ceilings", "reference", "items", "replicates", "notes")
+    more = ("ceilings", "group_ceilings", "reference", "items", "replicates", "notes")
     return Report(
         **{name: document[name] for name in (*plain, *more)},
         seed=document["bootstrap"]["seed"],

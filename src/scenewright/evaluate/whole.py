@@ -54,9 +54,9 @@ def semantic(streets: Sequence[Street], vocabulary: Vocabulary) -> Measured:
     right_P = np.array([bool(one.asked and one.asked == one.look) for one in streets], dtype=np.float64)
     if asked_P.any():
         measures["look"] = Measure(ratio(right_P, asked_P))
-        for place, one in enumerate(streets):
+        for k, one in enumerate(streets):
             if one.asked and one.look:
-                items[place] |= {"asked_look": one.asked, "look": one.look}
+                items[k] |= {"asked_look": one.asked, "look": one.look}
     groups |= _by_look(streets, measures)
     return Measured(measures=measures, groups=groups, items=items, instances=len(streets))
 
@@ -70,9 +70,10 @@ def _classes(score: SemanticScore, with_map_P: NDArray[np.bool_]) -> dict[str, P
     """IoU of every class, the most frequent first."""
     truth_K = score.truth_PK.sum(0)
     parts = {}
-    for k in np.argsort(-truth_K, kind="stable"):
+    order: list[int] = np.argsort(-truth_K, kind="stable").tolist()
+    for k in order:
         if truth_K[k]:
-            measure = Measure(_of_mapped(_one_class(score, int(k)), with_map_P))
+            measure = Measure(_of_mapped(_one_class(score, k), with_map_P))
             parts[score.names[k]] = Part(int((score.truth_PK[:, k] > 0).sum()), 0, {"miou": measure})
     return parts
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from scenewright.errors import InputError
 from scenewright.evaluate.findings import Findings
-from scenewright.evaluate.measures import Measured, estimates
+from scenewright.evaluate.measures import Measured, estimates, values
 from scenewright.evaluate.protocol import ENOUGH, Protocol, protocol, recognised, sample_digest
 from scenewright.evaluate.report import Difference, Group, Report, compare, protocol_of
 from scenewright.flows.judging import JudgeCard, Places, choose_judges, judge_samples
@@ -130,6 +130,7 @@ def build_report(
     order = {one.name: place for place, one in enumerate(rules.metrics)}
     measures = {name: measured.measures[name] for name in sorted(measured.measures, key=order.__getitem__)}
     figures, replicates = estimates(measures, len(samples), options.resamples, options.seed)
+    best = _ceilings(rules, evidence, reference)
     keys = [one.key for one in samples]
     marks = [one.marks_key for one in samples] if rules.benchmark == "instances" else keys
     return Report(
@@ -144,9 +145,10 @@ def build_report(
         seed=options.seed,
         resamples=options.resamples,
         figures=figures,
-        ceilings=_ceilings(rules, evidence, reference),
+        ceilings=best.overall,
         reference=_named(reference),
         groups=_groups(measured, len(samples), options),
+        group_ceilings=best.groups,
         items=[
             {"name": one.name, "key": one.key, **item}
             for one, item in zip(samples, measured.items, strict=True)
@@ -182,16 +184,27 @@ def _reference_evidence(
     return _evidence(reference, cards, places, device, told)
 
 
-def _ceilings(rules: Protocol, evidence: Evidence, reference: Evidence | None) -> dict[str, dict[str, float]]:
+@dataclass(frozen=True)
+class _Best:
+    """Ceilings of a report, of all pictures and of groups."""
+
+    overall: dict[str, dict[str, float]]
+    groups: dict[str, dict[str, dict[str, float]]]
+
+
+def _ceilings(rules: Protocol, evidence: Evidence, reference: Evidence | None) -> _Best:
     """What the judges' files say of themselves, and the reference's figures."""
     own = {key: value for card in evidence.cards.values() for key, value in card.ceilings.items()}
     same = {one.name: own[one.judge] for one in rules.metrics if one.judge in own}
     found = {"judge": same, "judge_file": own}
-    if reference is not None and rules.benchmark != "pictures":
-        measured = SCORERS[rules.benchmark](reference, None)
-        figures, _ = estimates(measured.measures, len(reference.pictures.samples), 100, 0)
-        found["reference"] = {name: one.value for name, one in figures.items() if one.value is not None}
-    return found
+    if reference is None or rules.benchmark == "pictures":
+        return _Best(found, {})
+    measured, number = SCORERS[rules.benchmark](reference, None), len(reference.pictures.samples)
+    groups = {
+        name: {key: values(part.measures, number) for key, part in parts.items()}
+        for name, parts in measured.groups.items()
+    }
+    return _Best({**found, "reference": values(measured.measures, number)}, groups)
 
 
 def _groups(measured: Measured, pictures: int, options: EvaluateOptions) -> dict[str, dict[str, Group]]:

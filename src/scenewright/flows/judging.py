@@ -93,8 +93,8 @@ def choose_judges(names: Sequence[str], protocol: Protocol, places: Places) -> d
         chosen[card.kind] = card
     embedded = {card.kind: card for card in _embedded()} if set(wanted) - set(chosen) else {}
     for kind in wanted:
-        if kind not in chosen and (card := embedded.get(kind) or _only_stored(kind, places)) is not None:
-            chosen[kind] = card
+        if kind not in chosen and (other := embedded.get(kind) or _only_stored(kind, places)) is not None:
+            chosen[kind] = other
     if missing := [kind for kind in protocol.judges if kind not in chosen]:
         raise ModelError(
             f"{protocol.benchmark} needs a judge of kind {missing[0]}, and there is none",
