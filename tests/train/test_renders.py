@@ -21,7 +21,7 @@ from scenewright.world import town, toybox
 
 
 def contents(cache: Path):
-    return {file.name: file.read_bytes() for file in cache.iterdir() if file.name != ".lock"}
+    return {file.name: file.read_bytes() for file in cache.iterdir() if file.is_file()}
 
 
 def test_pictures_and_items_are_those_of_the_world(tmp_path):

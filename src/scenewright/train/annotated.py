@@ -152,7 +152,7 @@ def open_annotated(
         if source.count < 1:
             raise InputError(f"source {source.world!r} needs a count of at least 1, not {source.count}")
         folder = cache / source.folder
-        with alone_in(folder):
+        with alone_in(folder, "drawing"):
             for first in range(0, source.count, PART):
                 number = min(PART, source.count - first)
                 stem = f"{first:07d}-{number}"

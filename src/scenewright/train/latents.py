@@ -100,7 +100,7 @@ def open_latents(
     found = []
     for side in ("", "-mirrored") if flip else ("",):
         path = cache / f"latents-{pictures.name}-{width}x{height}-{len(pictures)}-{mark}{side}.npy"
-        with alone_in(cache):
+        with alone_in(cache, path.stem):
             if not path.exists():
                 _encode_all(pictures, backbone, path, bool(side), progress)
         found.append(np.load(path, mmap_mode="r"))

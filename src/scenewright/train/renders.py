@@ -141,17 +141,17 @@ def open_renders(source: Source, cache: Path, progress: Callable[[str], None] | 
     if source.count < 1:
         raise InputError(f"source {source.name!r} needs a count of at least 1, not {source.count}")
     parts, items = [], []
-    with alone_in(cache):
-        for first in range(0, source.count, PART):
-            number = min(PART, source.count - first)
-            width, height = source.size_wh
-            stem = cache / f"{source.name}-{width}x{height}-{first:07d}-{number}"
+    for first in range(0, source.count, PART):
+        number = min(PART, source.count - first)
+        width, height = source.size_wh
+        stem = cache / f"{source.name}-{width}x{height}-{first:07d}-{number}"
+        with alone_in(cache, stem.name):
             if not stem.with_suffix(".jsonl").exists():
                 _write(stem, draw, first, number)
                 if progress is not None:
                     progress(f"{source.name}: {first + number} of {source.count} pictures")
-            parts.append(np.load(stem.with_suffix(".npy"), mmap_mode="r"))
-            items.extend(_read_items(stem.with_suffix(".jsonl")))
+        parts.append(np.load(stem.with_suffix(".npy"), mmap_mode="r"))
+        items.extend(_read_items(stem.with_suffix(".jsonl")))
     return Renders(source.name, parts, items)
 
 
@@ -204,7 +204,7 @@ def _open_folder(source: Source, cache: Path, progress: Callable[[str], None] | 
     digest = hashlib.sha256(repr((str(folder.resolve()), marks)).encode()).hexdigest()[:12]
     name = f"records-{digest}"
     path = cache / f"{name}-{source.size_wh[0]}x{source.size_wh[1]}.jsonl"
-    with alone_in(cache):
+    with alone_in(cache, name):
         if not path.exists():
             _write_text(path, "".join(_line(_folder_item(file, source.size_wh)) for file in files))
             if progress is not None:
@@ -224,15 +224,17 @@ def _folder_item(picture: Path, size_wh: tuple[int, int]) -> Item:
 
 
 @contextmanager
-def alone_in(cache: Path) -> Iterator[None]:
-    """Makes the folder and keeps other processes out of its `alone_in` until the end (not on Windows)."""
-    cache.mkdir(parents=True, exist_ok=True)
+def alone_in(cache: Path, name: str) -> Iterator[None]:
+    """Makes the folder and keeps other processes out of its `alone_in` of this name until the end (not on
+    Windows)."""
+    locks = cache / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
     try:
         import fcntl
     except ModuleNotFoundError:
         yield
         return
-    with (cache / ".lock").open("w") as lock:
+    with (locks / name).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # given back when the file is closed, also by a kill
         yield
 

@@ -1,4 +1,4 @@
-"""The embedded family: autoencoder, text encoder, UNet and GLIGEN adapter, in the order of training.
+"""The embedded family: autoencoder, text encoder, UNet with its GLIGEN adapter, in the order of training.
 
 `runs/nano.sh` runs them; each stage starts from what the one before exported.
 """
@@ -24,16 +24,17 @@ def nano_vae() -> Recipe:
         name="nano-vae",
         task=VaeConfig(),
         loop=LoopConfig(
-            steps=4400,
+            steps=10_000,
             batch_size=16,
-            lr=3e-3,
+            optimiser="muon",
+            lr=2e-3,
             betas=(0.9, 0.99),
             warmup_steps=50,
             final_lr=0.02,
-            ema_decay=0.995,
+            ema_decay=0.998,
             precision="bf16",
             log_every=50,
-            validate_every=500,
+            validate_every=1000,
             save_every=250,
         ),
     )
@@ -44,10 +45,11 @@ def nano_text() -> Recipe:
     """Tokenizer and text encoder of nano, trained against a picture tower."""
     return Recipe(
         name="nano-text",
-        task=TextConfig(),
+        task=TextConfig(crop_px=40),
         loop=LoopConfig(
-            steps=700,
+            steps=600,
             batch_size=128,
+            optimiser="muon",
             lr=2e-3,
             warmup_steps=50,
             final_lr=0.02,
@@ -71,24 +73,55 @@ def nano_base() -> Recipe:
             text=OUT / "nano-text" / "export",
             unet=UnetSizes(),
             slots=10,
-            layout_rate=0.7,
+            layout_rate=0.6,
             gate_start=1.0,
             gate_lr_scale=1.0,
             align_weight=0.05,
-            crop_steps=2500,
-            crop_rate=0.6,
+            crop_steps=1500,
         ),
         loop=LoopConfig(
-            steps=4000,
+            steps=8000,
             batch_size=32,
-            lr=1e-3,
-            warmup_steps=200,
-            final_lr=0.05,
+            optimiser="muon",
+            lr=3e-3,
+            betas=(0.9, 0.99),
+            schedule="constant",
+            warmup_steps=100,
             ema_decay=0.998,
             precision="bf16",
             log_every=25,
             validate_every=500,
-            save_every=100,
+            save_every=200,
+        ),
+    )
+
+
+@register("nano-settle")
+def nano_settle() -> Recipe:
+    """The end of the training of nano-base: the same on whole pictures, the learning rate falling to zero."""
+    return Recipe(
+        name="nano-settle",
+        task=DenoiserConfig(
+            train=("base", "adapter"),
+            backbone=str(OUT / "nano-base" / "export" / "model"),
+            adapter=OUT / "nano-base" / "export" / "gligen.safetensors",
+            layout_rate=0.6,
+            gate_lr_scale=1.0,
+            align_weight=0.05,
+        ),
+        loop=LoopConfig(
+            steps=1500,
+            batch_size=32,
+            optimiser="muon",
+            lr=2e-3,
+            betas=(0.9, 0.99),
+            schedule="linear",
+            warmup_steps=20,
+            ema_decay=0.995,
+            precision="bf16",
+            log_every=25,
+            validate_every=500,
+            save_every=200,
         ),
     )
 
@@ -109,10 +142,11 @@ def nano_gligen() -> Recipe:
         loop=LoopConfig(
             steps=1500,
             batch_size=32,
-            lr=5e-4,
+            optimiser="muon",
+            lr=1e-3,
+            betas=(0.9, 0.99),
             warmup_steps=50,
-            final_lr=0.05,
-            weight_decay=0.0,
+            final_lr=0.02,
             ema_decay=0.995,
             precision="bf16",
             log_every=25,
