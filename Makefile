@@ -1,5 +1,5 @@
 # Needs Python >= 3.11 and make; everything else goes into .venv.
-#   make demo        installs, makes twelve pictures, says where they are
+#   make demo        installs, makes twelve pictures, judges them; fails if fewer than ten are right
 #   make test        format, lint, types, tests (what continuous integration runs)
 #   make test-all    the same with every slow test
 #   make docs        writes the generated pages of docs/reference anew
@@ -13,8 +13,8 @@ PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN
 .PHONY: demo test test-all check docs clean
 
 demo: $(VENV)/installed
-	$(BIN)/scenewright demo --out demo/
-	@echo "The pictures are in $(CURDIR)/demo; sheet.png shows all of them."
+	@$(BIN)/scenewright demo --out demo/; code=$$?; \
+	  echo "The pictures are in $(CURDIR)/demo; sheet.png shows all of them."; exit $$code
 
 test: check
 	$(PYTEST)

@@ -1,4 +1,4 @@
-"""``scenewright generate`` and ``demo`` as a user runs them, on a tiny model."""
+"""``scenewright generate`` as a user runs it, on a tiny model."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 import scenewright as sw
-from scenewright.flows import demo as shown
-from scenewright.scene import Record, Scene
+from scenewright.scene import Record
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.json"))
@@ -176,55 +174,6 @@ def test_a_bar_on_a_terminal_and_paths_in_the_pipe(tiny_model: str, tmp_path: Pa
     assert process.returncode == 0
     assert "6 pictures" in terminal.decode() and "%" in terminal.decode()
     assert len(out.splitlines()) == 7 and all(line.endswith(".png") for line in out.splitlines())
-
-
-# --- the demonstration -------------------------------------------------------------------------------------
-
-
-def test_demo_draws_twelve_scenes_and_scores_them(cli, tiny_model: str, tmp_path: Path) -> None:
-    out = tmp_path / "demo"
-    ended = cli("demo", "--model", tiny_model, "--steps", 1, "--out", out)
-    lines = ended.out.splitlines()
-    assert ended.code == 0 and len(lines) == 15
-    assert all(" asked " in line and " found " in line and " IoU 0." in line for line in lines[:12])
-    assert "of 26 asked colours" in lines[12] and "interval" in lines[12]
-    assert lines[13].startswith("ceiling: ")
-    assert lines[14] == f"contact sheet: {out / 'sheet.png'}"
-    assert len(list(out.glob("*.overlay.png"))) == 12
-    for path in out.glob("*.scene.json"):
-        own = Scene.read(shown.SCENES / path.name)
-        assert Record.load(path).provenance["seed"] == own.auto_seed()
-    told = json.loads(cli("demo", "--model", tiny_model, "--steps", 1, "--out", out, "--json").out)
-    assert set(told) == {"scores", "total", "ceiling", "sheet", "failed"}
-    assert told["total"]["asked"] == sum(score["asked"] for score in told["scores"]) == 26
-
-
-def test_the_twelve_scenes_are_what_they_should_be() -> None:
-    from scenewright.world.palette import COLOURS
-    from scenewright.world.toybox import CLASSES
-
-    scenes = [Scene.read(path) for path in sorted(shown.SCENES.glob("*.scene.json"))]
-    assert len(scenes) == 12
-    assert {len(scene.instances) for scene in scenes} == {1, 2, 3, 4}
-    assert sorted(scene.size_wh for scene in scenes) == [(128, 128)] * 11 + [(192, 96)]
-    for scene in scenes:
-        assert scene.seed is None
-        for one in scene.instances:
-            assert one.category in CLASSES and one.phrase in scene.prompt and one.phrase.split()[1] in COLOURS
-
-
-def test_the_ceiling_is_high_and_noise_is_far_below() -> None:
-    from scenewright.evaluate.colour import check_colours
-    from scenewright.world.palette import COLOURS
-
-    best = shown.ceiling(40)
-    assert best.found / best.asked > 0.85
-    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3)).astype(np.uint8)
-    scores = []
-    for path in shown.SCENES.glob("*.scene.json"):
-        scene = Scene.read(path)
-        scores.append(shown.score(path.name, scene, check_colours(noise, scene, COLOURS)))
-    assert shown.summed("noise", scores).found == 0
 
 
 # --- as documented -----------------------------------------------------------------------------------------

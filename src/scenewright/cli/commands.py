@@ -15,6 +15,7 @@ COMMANDS = {
     "evaluate": ("scenewright.cli.evaluate:app", "Score pictures against what was asked for."),
     "generate": ("scenewright.cli.generate:command", "Pictures from scenes, prompts or COCO files."),
     "models": ("scenewright.cli.models:app", "Models: what there is, fetch, check, add, convert."),
+    "reproduce": ("scenewright.cli.reproduce:app", "A paper's claim in miniature, as a table and plots."),
     "train": ("scenewright.cli.train:command", "Train a recipe, or continue one."),
     "world": ("scenewright.cli.world:app", "Pictures of the drawn worlds, with exact ground truth."),
 }

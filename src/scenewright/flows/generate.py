@@ -55,15 +55,19 @@ class Sampled:
 def condition(
     backbone: Backbone, adapter: Gligen | None, scenes: Sequence[Scene], options: GenerateOptions
 ) -> tuple[Conditioning, Conditioning, tuple[tuple[str, ...], ...]]:
-    """Conditioning of the scenes, of their negative halves (negative text, null layout); dropped ids."""
+    """Conditioning of the scenes, of their negative halves (negative text, null layout); dropped ids.
+
+    With `options.null_layout` both halves get the null layout.
+    """
     text_BLD = embed(backbone, [scene.prompt for scene in scenes]).tokens_BLD
     none_BLD = embed(backbone, [negative_of(scene, options) for scene in scenes]).tokens_BLD
     if adapter is None:
         return Conditioning(text_BLD), Conditioning(none_BLD), ((),) * len(scenes)
     inputs = inputs_from_scenes(scenes, backbone, adapter.config, options.overflow)
     grounding = adapter.grounding(inputs)
-    negative = Conditioning(none_BLD, adapter.null_grounding(grounding))
-    return Conditioning(text_BLD, grounding), negative, inputs.dropped
+    null = adapter.null_grounding(grounding)
+    own = null if options.null_layout else grounding
+    return Conditioning(text_BLD, own), Conditioning(none_BLD, null), inputs.dropped
 
 
 def negative_of(scene: Scene, options: GenerateOptions) -> str:

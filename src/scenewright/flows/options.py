@@ -28,6 +28,7 @@ class GenerateOptions:
     scheduler: str = ""  # name in `backbone.schedulers.SCHEDULERS`; empty: the model's own
     overflow: Overflow = "error"  # with more instances than slots: refuse, or keep the largest
     layout: bool = True  # False draws from the prompt alone, without the adapter
+    null_layout: bool = False  # True gives the adapter its null layout in place of the scenes' own
     batch: int = 8  # pictures sampled together, at least 1
 
     def __post_init__(self) -> None:
@@ -39,6 +40,11 @@ class GenerateOptions:
                 "4 to 8 are usual, 1 is off",
             )
         check_gate(self.gate)
+        if self.null_layout and not self.layout:
+            raise InputError(
+                "null_layout without layout was asked for",
+                "the null layout is given to the adapter: keep layout on",
+            )
         if self.overflow not in get_args(Overflow):
             close = nearest(str(self.overflow), get_args(Overflow))
             hint = f"did you mean {close}?" if close else "largest keeps the largest instances"

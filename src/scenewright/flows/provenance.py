@@ -32,6 +32,7 @@ def provenance(bundle: Bundle, options: GenerateOptions, scene: Scene, seed: int
         "steps": options.steps,
         "guidance": float(options.guidance),
         "gate": [float(share) for share in options.gate] if layout else None,
+        **({"null_layout": True} if layout and options.null_layout else {}),
         "negative": options.negative if scene.negative is None else scene.negative,
         "seed": seed,
         "dtype": str(backbone.dtype).removeprefix("torch."),

@@ -42,20 +42,21 @@ State = Literal["made", "kept", "failed"]
 
 @dataclass(frozen=True)
 class Files:
-    """The files of one picture."""
+    """The files of one picture; `overlay` is None where none is wanted."""
 
     png: Path
     scene: Path
-    overlay: Path
+    overlay: Path | None
 
     @classmethod
-    def of(cls, out: Path, name: str) -> Files:
+    def of(cls, out: Path, name: str, *, overlay: bool = True) -> Files:
         """Those of the picture `name` in the folder `out`."""
-        return cls(out / f"{name}.png", out / f"{name}{SCENE_SUFFIX}", out / f"{name}.overlay.png")
+        drawn = out / f"{name}.overlay.png" if overlay else None
+        return cls(out / f"{name}.png", out / f"{name}{SCENE_SUFFIX}", drawn)
 
     def complete(self) -> bool:
         """Whether all of them are there."""
-        return all(path.is_file() for path in (self.png, self.scene, self.overlay))
+        return all(path is None or path.is_file() for path in (self.png, self.scene, self.overlay))
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Outcome:
             "state": self.state,
             "picture": str(self.files.png),
             "scene": str(self.files.scene),
-            "overlay": str(self.files.overlay),
+            **({"overlay": str(self.files.overlay)} if self.files.overlay else {}),
             "seed": self.job.seed,
             "prompt": self.job.scene.prompt,
         }
@@ -122,6 +123,7 @@ def write(
     out: Path,
     *,
     overwrite: bool = False,
+    overlays: bool = True,
     on_done: Callable[[Outcome], None] | None = None,
     on_progress: Callable[[float, int], None] | None = None,
 ) -> Written:
@@ -130,12 +132,13 @@ def write(
     Everything is checked before the first picture is drawn: raises InputError when scenes and model do not
     fit together, or when a picture of that name was made in another way (unless `overwrite`). A picture that
     fails while it is drawn becomes an outcome and a line of ``failed.jsonl``; a full disk ends the run with
-    StorageError. `on_done` is told about each outcome as it happens, `on_progress` (pictures done, in all).
+    StorageError. `overlays=False` leaves out the overlays, which are larger than small pictures. `on_done` is
+    told about each outcome as it happens, `on_progress` (pictures done, in all).
     """
     from scenewright.flows.generate import batches
 
     check_jobs(bundle, jobs, options)
-    files = [Files.of(out, job.name) for job in jobs]
+    files = [Files.of(out, job.name, overlay=overlays) for job in jobs]
     kept = [] if overwrite else _kept(bundle, jobs, options, files)
     outcomes: dict[int, Outcome] = {k: Outcome(jobs[k], files[k], "kept") for k in kept}
     missing = [k for k in range(len(jobs)) if k not in outcomes]
@@ -275,8 +278,10 @@ def _rendered(
 def _save(record: Record, files: Files) -> None:
     """All files of a picture; the PNG appears last, so that it stands for a finished picture."""
     contents = record.files(files.png.parent, files.png.stem)
-    drawn = picture_files.png_bytes(overlay(record.image, record.scene, record.masks))
-    ordered = {files.overlay: drawn, files.scene: contents[files.scene], files.png: contents[files.png]}
+    ordered = {files.scene: contents[files.scene], files.png: contents[files.png]}
+    if files.overlay is not None:
+        drawn = picture_files.png_bytes(overlay(record.image, record.scene, record.masks))
+        ordered = {files.overlay: drawn, **ordered}
     picture_files.atomic_write_all(ordered)
 
 

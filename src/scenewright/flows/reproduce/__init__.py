@@ -1,0 +1,1 @@
+"""Claims of papers in miniature: one module per method, on the embedded world with exact ground truth."""
