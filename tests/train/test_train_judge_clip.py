@@ -133,6 +133,13 @@ def test_crops_are_large_enough_and_in_groups(cache):
     rows = crops.groups(rng(), 2, 3)
     kinds = crops.facts_K3[rows, 0].reshape(2, 3)
     assert (kinds == kinds[:, :1]).all() and kinds[0, 0] != kinds[1, 0]
+    chosen = crops.some(rng(), 10)
+    assert len(chosen) == 10 and (crops.facts_K3[chosen[:5], 2] >= 0).all()
+
+
+def test_streets_have_crops_without_textures(cache):
+    crops = Crops.of(open_annotated([STREETS], cache), STREETS.size_wh, 4.0)
+    assert len(crops.some(rng(), 6)) == 6 and (crops.facts_K3[:, 2] == -1).all()
 
 
 def test_batches_are_functions_of_the_step(cache):

@@ -69,12 +69,26 @@ class Crops:
     def __len__(self) -> int:
         return len(self.picture)
 
+    def some(self, rng: np.random.Generator, number: int) -> NDArray[np.int64]:
+        """Rows [number], half of them of instances with a texture where there are any."""
+        rows = rng.integers(len(self), size=number)
+        textured = np.flatnonzero(self.facts_K3[:, 2] >= 0)
+        if len(textured):
+            rows[: number // 2] = rng.choice(textured, size=number // 2)
+        return rows
+
     def groups(self, rng: np.random.Generator, groups: int, each: int) -> NDArray[np.int64]:
-        """Rows [groups * each]: `each` crops of every one of `groups` different classes."""
+        """Rows [groups * each]: `each` crops of every one of `groups` different classes; half of the groups
+        have textures."""
         kinds = np.unique(self.facts_K3[:, 0])
         chosen = rng.choice(kinds, size=groups, replace=groups > len(kinds))
         members = [np.flatnonzero(self.facts_K3[:, 0] == kind) for kind in chosen]
-        return np.concatenate([rng.choice(rows, size=each) for rows in members])
+        textured = [rows[self.facts_K3[rows, 2] >= 0] for rows in members]
+        pools = [
+            best if len(best) and rng.random() < 0.5 else rows
+            for best, rows in zip(textured, members, strict=True)
+        ]
+        return np.concatenate([rng.choice(rows, size=each) for rows in pools])
 
 
 def toy_phrase(rng: np.random.Generator, facts_3: NDArray[np.int64]) -> tuple[str, tuple[int, int, int]]:
@@ -125,7 +139,7 @@ def choices(rng: np.random.Generator, facts_B3: NDArray[np.int64], groups: int, 
     ]
     for start in range(0, groups * each, each):
         word = CLASS_WORDS[int(facts_B3[start, 0])]
-        which = int(rng.integers(1, 3))
+        which = 1 if rng.random() < 1 / 3 else 2
         names = (COLOUR_NAMES, TEXTURES)[which - 1]
         texts = [phrase(word, *((name, None) if which == 1 else (None, name))) for name in names]
         answers_B = np.full(len(facts_B3), -1)

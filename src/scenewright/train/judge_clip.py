@@ -129,7 +129,7 @@ class JudgeClipTask:
         config, crops, number = self.config, self.crops[0], self.loop.batch_size
         groups = min(config.groups, number // config.each)
         grouped = crops.groups(rng, groups, config.each) if groups else np.zeros(0, np.int64)
-        rows = np.concatenate([grouped, rng.integers(len(crops), size=number - len(grouped))])
+        rows = np.concatenate([grouped, crops.some(rng, number - len(grouped))])
         facts_B3 = crops.facts_K3[rows]
         texts, told = zip(*(toy_phrase(rng, facts) for facts in facts_B3), strict=True)
         asked = choices(rng, facts_B3, groups, config.each)

@@ -23,6 +23,7 @@ def config():
         tokens=tokens,
         merges=merges,
         side_px=16,
+        stem=(8, 8),
         image_width=32,
         image_layers=1,
         text_width=32,

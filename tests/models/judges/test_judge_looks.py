@@ -66,3 +66,13 @@ def test_the_embedded_judge_knows_the_looks():
     assert judge.net.names == town.LOOKS and right >= 11
     assert sum(p.numel() for p in judge.net.parameters()) < 100_000
     assert judge.header.ceilings["look"] >= 0.95
+
+
+@embedded
+def test_the_embedded_judge_doubts_what_is_neither():
+    judge = load_judge("looks", kind="looks")
+    streets = [town.draw(70_050, look=look).image.astype(float) for look in ("snow", "night")]
+    between = [(share * streets[0] + (1 - share) * streets[1]).astype(np.uint8) for share in (1.0, 0.5, 0.0)]
+    first, doubtful, last = judge.net.looks(between)
+    assert (first.name, last.name) == ("snow", "night")
+    assert doubtful.sure < min(first.sure, last.sure) - 0.1

@@ -3,6 +3,8 @@
 Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021: an ordinary
 transformers CLIPModel of small size. It shares nothing with the text encoder that conditions a generator:
 own tokenizer, own weights, other pictures. Pictures and crops of any shape are stretched to one square.
+Patches are read by a few convolutions instead of one (Xiao et al., "Early Convolutions Help Transformers See
+Better", 2021): a linear map of 8x8 pixels learns textures very slowly.
 
 Letters: B pictures or texts, L tokens, D width of the common space, H W pixels.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,9 @@ from scenewright.models.judges.pictures import Picture, as_fields, crop, in_batc
 __all__ = ["ClipConfig", "ClipNet", "build", "crop"]
 
 
+PATCH_PX = 8
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClipConfig:
     """Sizes of both towers, and the tokenizer: its `tokens` in the order of their ids, its `merges`."""
@@ -31,7 +37,7 @@ class ClipConfig:
     tokens: tuple[str, ...]  # the last two are the start and end mark
     merges: tuple[str, ...]  # pairs, joined by a blank, in the order of merging
     side_px: int = 64  # of the square that pictures are stretched to
-    patch_px: int = 8
+    stem: tuple[int, int] = (32, 64)  # channels of the two convolutions before the last one
     image_width: int = 128
     image_layers: int = 4
     text_width: int = 96
@@ -39,6 +45,28 @@ class ClipConfig:
     window: int = 48  # tokens, both end marks included
     heads: int = 4  # of both towers
     common_width: int = 96  # of the vectors
+
+
+class Stem(nn.Module):
+    """Pictures to one vector per 8x8 pixels, in place of CLIP's patch embedding."""
+
+    def __init__(self, config: ClipConfig) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after in pairwise((3, *config.stem)):
+            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(8, after), nn.GELU()]
+        self.layers = nn.Sequential(*layers)
+        self.out = nn.Conv2d(config.stem[-1], config.image_width, 3, stride=2, padding=1)
+
+    @property
+    def weight(self) -> Tensor:
+        """Tells CLIP the number type of its input."""
+        return self.out.weight
+
+    def forward(self, image_BCHW: Tensor) -> Tensor:
+        """Features [B,D,H/8,W/8]."""
+        features: Tensor = self.out(self.layers(image_BCHW))
+        return features
 
 
 class ClipNet(nn.Module):
@@ -134,8 +162,9 @@ def _fresh_clip(config: ClipConfig) -> Any:
         "intermediate_size": 4 * config.image_width,
         "num_hidden_layers": config.image_layers,
         "image_size": config.side_px,
-        "patch_size": config.patch_px,
+        "patch_size": PATCH_PX,
     }
     model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=config.common_width))
+    model.vision_model.embeddings.patch_embedding = Stem(config)
     model.set_attn_implementation("eager")  # with so few tokens half the time of fused attention on a CPU
     return model

@@ -63,7 +63,7 @@ def judge_clip() -> Recipe:
             steps=1500,
             batch_size=96,
             optimiser="muon",
-            lr=2e-3,
+            lr=3e-3,
             warmup_steps=50,
             final_lr=0.02,
             betas=(0.9, 0.98),
