@@ -45,7 +45,8 @@ class Value:
 
     def share_of(self, other: Value) -> Value:
         """This divided by the other."""
-        return Value(_divided(self.value, other.value), _divided(self.drawn_B, other.drawn_B))
+        whole = _divided(np.array([self.value]), np.array([other.value]))
+        return Value(float(whole[0]), _divided(self.drawn_B, other.drawn_B))
 
     def estimate(self) -> Estimate:
         """The value with its percentile interval; None where there is none."""
@@ -65,10 +66,10 @@ def mean(values: Sequence[Value]) -> Value:
     )  # fmt: skip
 
 
-def _divided(one: float | Floats, other: float | Floats) -> Floats | float:
-    above, below = np.broadcast_arrays(np.asarray(one, float), np.asarray(other, float))
-    found = np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
-    return found if found.ndim else float(found)
+def _divided(one_B: Floats, other_B: Floats) -> Floats:
+    """NaN where there is nothing to divide by."""
+    found_B = np.full(len(one_B), np.nan)
+    return np.asarray(np.divide(one_B, other_B, out=found_B, where=other_B > 0))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -82,7 +82,12 @@ def summary(results: Results) -> list[str]:
 
 def markdown(results: Results) -> str:
     """The page ``table.md``."""
-    grids = [main_grid(results, METRICS), seeds_grid(results), *number_grids(results), size_grid(results)]
+    grids = [
+        main_grid(results, list(METRICS)),
+        seeds_grid(results),
+        *number_grids(results),
+        size_grid(results),
+    ]
     if results.swept:
         grids.append(sweep_grid(results))
     if results.curve:
@@ -222,8 +227,9 @@ def ceiling_cell(scores: Scores, ceiling: Scores | None, name: str) -> str:
     one = found.estimate() if found else None
     if one is None or one.value is None:
         return "-"
-    span = f" ({100 * one.low:.0f}-{100 * one.high:.0f})" if one.low is not None else ""
-    return f"{100 * one.value:.0f} %{span}"
+    if one.low is None or one.high is None:
+        return f"{100 * one.value:.0f} %"
+    return f"{100 * one.value:.0f} % ({100 * one.low:.0f}-{100 * one.high:.0f})"
 
 
 def _both(scores: Scores, ceiling: Scores | None, name: str) -> str:

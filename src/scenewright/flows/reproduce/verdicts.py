@@ -78,5 +78,6 @@ def _percent(one: Value) -> str:
 def _span(one: Estimate) -> str:
     if one.value is None:
         return "nothing to be compared"
-    span = f", {100 * one.low:.0f} to {100 * one.high:.0f}" if one.low is not None else ""
-    return f"{100 * one.value:.0f} %{span}"
+    if one.low is None or one.high is None:
+        return f"{100 * one.value:.0f} %"
+    return f"{100 * one.value:.0f} %, {100 * one.low:.0f} to {100 * one.high:.0f}"
