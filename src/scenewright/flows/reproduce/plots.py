@@ -29,6 +29,7 @@ BARS = (
     "right",
     "pictures_right",
     "shown_colour",
+    "told",
 )
 NUMBERS = ("ap50", "right", "told", "pictures_right")
 SIZES = ("iou", "class", "colour", "texture")
