@@ -27,8 +27,8 @@ from scenewright.models.judges.layers import GROUPS
 class VerifierConfig:
     """Sizes of the network, and what its logits are divided by so that its probabilities are true."""
 
-    side: int = 48  # of the crops in pixels, a multiple of 16
-    around: float = 1.35  # side of a crop relative to the longer side of its box
+    side: int = 64  # of the crops in pixels, a multiple of 16
+    around: float = 1.25  # side of a crop relative to the longer side of its box
     channels: tuple[int, ...] = (32, 64, 128, 192)
     width: int = 256  # of the layer before the answers
     temperatures: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)  # here, class, colour, texture
@@ -52,7 +52,6 @@ class Verifier(nn.Module):
         self.config = config
         self.labels = {key: tuple(labels[key]) for key in ("classes", "colours", "textures")}
         kinds, colours, textures = (len(self.labels[key]) for key in ("classes", "colours", "textures"))
-        self.sizes = (kinds, kinds, colours, textures + 1, 1)
         first, second, third, fourth = config.channels
         self.look = nn.Sequential(
             *_layer(4, first, kernel=5, stride=2),
@@ -67,14 +66,15 @@ class Verifier(nn.Module):
         )
         cells = (config.side // 16) ** 2
         self.think = nn.Sequential(nn.Flatten(), nn.Linear(fourth * cells, config.width), nn.GELU())
-        self.answer = nn.Linear(config.width, sum(self.sizes))
+        sizes = (kinds, kinds, colours, textures + 1, 1)
+        self.answers = nn.ModuleList(nn.Linear(config.width, size) for size in sizes)
         with torch.no_grad():
-            self.answer.bias[:kinds] = -4.0  # most things are not here
+            self.answers[0].bias.fill_(-4.0)  # most things are not here
 
     def forward(self, crops_N4SS: Tensor) -> Answers:
         """Answers about crops, see `crops`."""
-        found = self.answer(self.think(self.look(crops_N4SS))).float()
-        here, classes, colours, textures, fit = found.split(self.sizes, dim=1)
+        thought_ND = self.think(self.look(crops_N4SS))
+        here, classes, colours, textures, fit = (one(thought_ND).float() for one in self.answers)
         return Answers(here, classes, colours, textures, fit[:, 0].sigmoid())
 
 

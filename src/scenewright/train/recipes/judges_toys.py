@@ -38,8 +38,8 @@ def judge_verifier() -> Recipe:
         name="judge-verifier",
         task=VerifierTraining(),
         loop=LoopConfig(
-            steps=2000,
-            batch_size=16,
+            steps=1400,
+            batch_size=12,
             optimiser="muon",
             lr=2e-3,
             warmup_steps=50,
