@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -26,6 +28,7 @@ from scenewright.world.classes import THINGS
 from scenewright.world.palette import TEXTURES
 
 TOYS = AnnotatedSource(count=16, size_wh=(64, 64))
+CROWD = AnnotatedSource(count=6, size_wh=(64, 64), first_seed=2_500_000, things=(3, 8))
 STREETS = AnnotatedSource(world="town", count=8, size_wh=(64, 32))
 KINDS = tuple(thing.name for thing in THINGS)
 
@@ -39,6 +42,7 @@ def config(cache, **changes):
     small = {"side_px": 16, "image_width": 32, "image_layers": 1, "text_width": 32, "text_layers": 1}
     data = {
         "toybox": TOYS,
+        "crowded": CROWD,
         "town": STREETS,
         "probe": 8,
         "held_out": 3,
@@ -188,6 +192,22 @@ def test_every_weight_is_in_one_group(cache):
     plain = {id(p) for p in groups[1]["params"]}
     assert id(task.net.clip.text_model.embeddings.token_embedding.weight) in plain
     assert id(task.net.clip.logit_scale) in plain
+
+
+def test_whole_pictures_are_not_crowded(cache):
+    task = prepared(cache)
+    assert len(task.worlds[0]) == 22 and task.whole == (16, 8)
+    assert len(prepared(cache, crowded=replace(CROWD, count=0)).worlds[0]) == 16
+
+
+def test_training_goes_on_from_an_export(cache, tmp_path):
+    task = prepared(cache)
+    task.export(tmp_path)
+    more = prepared(cache, start=tmp_path / "clip.safetensors")
+    assert more.net.config == task.net.config and more.before == 4 * 8
+    assert all(p.requires_grad for p in more.net.parameters())
+    texts = ["a red car", "a green house in a field"]
+    assert np.allclose(more.net.embed_texts(texts), task.net.embed_texts(texts), atol=1e-2)
 
 
 def test_a_run_ends_in_a_judge(cache, tmp_path):

@@ -22,9 +22,9 @@ from torch.nn import functional as nnf
 
 from scenewright.models.judges.clip import ClipConfig, ClipNet
 from scenewright.models.judges.pictures import as_signal, crop, resized
-from scenewright.models.judges.store import save_judge
+from scenewright.models.judges.store import load_judge, save_judge
 from scenewright.scene import Box
-from scenewright.train.annotated import CHECK_SEED, AnnotatedSource, open_annotated
+from scenewright.train.annotated import CHECK_SEED, JUDGE_SEED, AnnotatedSource, open_annotated
 from scenewright.train.augment import Disturbance, disturbed
 from scenewright.train.clip_ceilings import clip_ceilings
 from scenewright.train.clip_pairs import Choice, Crops, also_true, choices, toy_phrase, wrong_caption
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 WORLDS = ("toybox", "town")
 TOYBOX = AnnotatedSource(world="toybox", count=12_000)
+CROWDED = AnnotatedSource(world="toybox", count=12_000, first_seed=JUDGE_SEED + 500_000, things=(3, 8))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,9 @@ class JudgeClipConfig:
     text_layers: int = 4
     window: int = 48
     vocabulary: int = 1000  # tokens, of which 512 are bytes
+    start: Path | None = None  # an earlier export to continue from; None: random weights
     toybox: AnnotatedSource = TOYBOX
+    crowded: AnnotatedSource = CROWDED  # more toys for the crops alone; none if its count is 0
     town: AnnotatedSource = TOWN
     cache: Path = Path("runs/out/judge-cache")
     disturbance: Disturbance = field(default_factory=Disturbance)
@@ -79,18 +82,26 @@ class JudgeClipTask:
     def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
         """Maps the pictures, learns the tokenizer from their texts, makes the network."""
         config, self.device = self.config, device
-        sources = (config.toybox, config.town)
-        self.worlds = [open_annotated([source], config.cache, say) for source in sources]
+        toys = [config.toybox, *([config.crowded] if config.crowded.count else [])]
+        sources = (toys, [config.town])
+        self.worlds = [open_annotated(some, config.cache, say) for some in sources]
+        self.whole = (config.toybox.count, config.town.count)
         self.crops = [
-            Crops.of(pictures, source.size_wh, config.least_px)
-            for pictures, source in zip(self.worlds, sources, strict=True)
+            Crops.of(pictures, some[0].size_wh, config.least_px)
+            for pictures, some in zip(self.worlds, sources, strict=True)
         ]
         probe = replace(config.toybox, first_seed=CHECK_SEED, count=config.probe)
         self.probe = open_annotated([probe], config.cache, say)
+        self.net, self.before = self._begin() if config.start is None else _read(config.start)
+        self.modules = {"net": self.net}
+
+    def _begin(self) -> tuple[ClipNet, int]:
+        """A fresh network with a tokenizer learnt from the texts of the pictures, and 0 samples seen."""
+        config = self.config
         items = [item for pictures in self.worlds for item in pictures.items]
         texts = [item.caption for item in items] + [text for item in items for text in item.phrases]
         tokens, merges = learnt_tokens(texts, config.vocabulary, config.window)
-        self.net = ClipNet(
+        net = ClipNet(
             ClipConfig(
                 tokens=tokens,
                 merges=merges,
@@ -102,7 +113,7 @@ class JudgeClipTask:
                 window=config.window,
             )
         )
-        self.modules = {"net": self.net}
+        return net, 0
 
     def groups(self) -> list[dict[str, Any]]:
         """Weight decay for matrices; none for vectors, tables of embeddings and the scale."""
@@ -147,7 +158,7 @@ class JudgeClipTask:
 
     def _pictures(self, rng: np.random.Generator, world: int) -> dict[str, Any]:
         pictures = self.worlds[world]
-        rows = rng.integers(len(pictures), size=self.loop.batch_size)
+        rows = rng.integers(self.whole[world], size=self.loop.batch_size)
         texts = [pictures.items[i].caption for i in rows]
         wrong = [wrong_caption(rng, text) for text in texts]
         side = (self.config.side_px, self.config.side_px)
@@ -229,12 +240,13 @@ class JudgeClipTask:
         config = self.config
         seeds = [
             f"{one.world}, seeds {one.first_seed} to {one.first_seed + one.count - 1}"
-            for one in (config.toybox, config.town)
+            for one in (config.toybox, config.crowded, config.town)
+            if one.count
         ]
         notes = {
             "recipe": "judge-clip",
             "renders": "; ".join(seeds),
-            "samples": self.loop.steps * self.loop.batch_size,
+            "samples": self.before + self.loop.steps * self.loop.batch_size,
             "seed": self.loop.seed,
             "held_out": f"toybox-1 and town-1, first {config.held_out}",
         }
@@ -262,6 +274,12 @@ class JudgeClipTask:
             figures = clip_ceilings(self.net, drawn)
             found |= {f"{prefix}{name}": round(value, 4) for name, value in figures.items()}
         return found
+
+
+def _read(start: Path) -> tuple[ClipNet, int]:
+    """The network of an earlier export, to be trained on, and the samples that it has seen."""
+    begun = load_judge(start, kind="clip")
+    return begun.net.requires_grad_(True), int(begun.header.notes.get("samples", 0))
 
 
 def _equal(texts: list[str]) -> NDArray[np.bool_]:
