@@ -1,7 +1,8 @@
-"""The autoencoder's task: it learns, its latents have unit spread, diffusers reads what it exports."""
+"""The autoencoder's task: it learns, its latents have unit covariance, diffusers reads what it exports."""
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import fields
 
@@ -12,7 +13,7 @@ from tiny_family import CPU, SMALL, generator, loop
 
 from scenewright.train import Recipe, run
 from scenewright.train.renders import Source
-from scenewright.train.vae import VaeConfig, fresh_vae, to_signal
+from scenewright.train.vae import VaeConfig, fresh_vae, to_signal, whiten
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,16 @@ def test_batches_are_crops_of_the_pictures(cache):
 
 def test_the_loss_by_hand(cache):
     weights = {one.name: 0.0 for one in fields(VaeConfig) if one.name.endswith("_weight")}
-    task = prepared(cache, **{**weights, "gradient_weight": 0.5, "kl_weight": 1e-3, "square_weight": 2.0})
+    task = prepared(
+        cache,
+        **{
+            **weights,
+            "gradient_weight": 0.5,
+            "kl_weight": 1e-3,
+            "square_weight": 2.0,
+            "halving_weight": 0.25,
+        },
+    )
     crops = task.batch(0, 0, 1)
     loss, logged = task.loss(crops, generator())
     image = to_signal(crops)
@@ -68,23 +78,51 @@ def test_the_loss_by_hand(cache):
     assert logged["kl"] == pytest.approx(posterior.kl().mean().item(), rel=1e-4)
     edges = sum(gap.diff(dim=d).abs().mean() for d in (2, 3))
     wanted = gap.abs().mean() + 2.0 * gap.square().mean() + 0.5 * edges + 1e-3 * posterior.kl().mean()
+    latent = posterior.mean + posterior.std * noise
+    small = (
+        latent[..., ::2, ::2] + latent[..., 1::2, ::2] + latent[..., ::2, 1::2] + latent[..., 1::2, 1::2]
+    ) / 4
+    halved = torch.nn.functional.interpolate(image, scale_factor=0.5, mode="area")
+    wanted = wanted + 0.25 * (task.vae.decode(small).sample - halved).abs().mean()
     assert torch.allclose(loss, wanted, rtol=1e-4)
 
 
-def test_exported_latents_have_unit_spread(cache, tmp_path):
+def test_exported_latents_have_unit_covariance_and_decode_as_before(cache, tmp_path):
     from diffusers import AutoencoderKL
 
     task = prepared(cache)
     before = {key: value.clone() for key, value in task.vae.state_dict().items()}
     task.export(tmp_path)
-    vae = AutoencoderKL.from_pretrained(tmp_path / "vae")
-    images = torch.from_numpy(task.sources[0].images(np.arange(24)))
-    latents = vae.encode(to_signal(images)).latent_dist.mean * vae.config.scaling_factor
-    assert latents.square().mean().sqrt().item() == pytest.approx(1.0, abs=0.05)
-    after = task.vae.state_dict()  # the export takes half of a copy
+    after = task.vae.state_dict()  # the export changes a copy
     assert all(torch.equal(before[key], after[key]) for key in before)
-    stored = vae.state_dict()
-    assert all(torch.allclose(stored[key], before[key], atol=1e-3) for key in before)
+    vae = AutoencoderKL.from_pretrained(tmp_path / "vae").float()
+    signal = to_signal(torch.from_numpy(task.sources[0].images(np.arange(24))))
+    theirs = vae.encode(signal).latent_dist
+    cells_CN = theirs.mean.transpose(0, 1).flatten(1)
+    assert vae.config.scaling_factor == 1.0
+    assert torch.allclose(torch.cov(cells_CN), torch.eye(4), atol=0.1)
+    assert torch.allclose(cells_CN.mean(1), torch.zeros(4), atol=0.1)
+    ours = task.vae.encode(signal).latent_dist
+    assert torch.allclose(vae.decode(theirs.mean).sample, task.vae.decode(ours.mean).sample, atol=0.03)
+
+
+def test_whitening_undoes_what_two_channels_share(cache):
+    vae = fresh_vae(config(cache))
+    torch.manual_seed(0)
+    mixed_NC = torch.randn(5000, 4) @ torch.tensor(
+        [[1.0, 0, 0.9, 0], [0, 2, 0, 0], [0, 0, 0.1, 0], [0, 0, 0, 0.5]]
+    )
+    first, last = copy.deepcopy(vae.quant_conv), copy.deepcopy(vae.post_quant_conv)
+    with torch.no_grad():
+        vae.quant_conv.weight.copy_(torch.eye(8)[:, :, None, None])
+        vae.quant_conv.bias[:4] = 0.3
+    whiten(vae, mixed_NC + 0.3)
+    moments = torch.cat([mixed_NC, torch.zeros(5000, 4)], 1)[:, :, None, None]
+    white_NC = vae.quant_conv(moments)[:, :4, 0, 0]
+    assert torch.allclose(torch.cov(white_NC.T), torch.eye(4), atol=1e-3)
+    back = vae.post_quant_conv(white_NC[:, :, None, None])
+    assert torch.allclose(back, last((mixed_NC + 0.3)[:, :, None, None]), atol=1e-3)
+    assert first.weight.shape == vae.quant_conv.weight.shape
 
 
 def test_latents_start_almost_certain(cache):

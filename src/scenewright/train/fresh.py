@@ -24,7 +24,7 @@ class UnetSizes:
     channels: tuple[int, ...] = (32, 64, 128, 128)  # per level; each level but the first halves the map
     attention: int = 3
     layers: int = 1
-    heads: int = 4
+    heads: int = 2  # of attention; its cost on a CPU grows with their number
     groups: int = 8
 
 

@@ -38,11 +38,14 @@ class VaeConfig:
     latent_channels: int = 4
     groups: int = 4  # of the GroupNorms
     crop_px: int = 64  # side of the training crops; the network is convolutional
-    kl_weight: float = 1e-6
+    kl_weight: float = 1e-5
     log_variance: float = -6.0  # of the latents at the start; at 0 colours drown in noise and stay lost
     square_weight: float = 1.0  # of the squared error beside the L1; colours of small things come sooner
     pooled_weight: float = 2.0  # of the L1 between means of 4x4 pixels: colours before edges
     gradient_weight: float = 0.5  # of the L1 between pixel differences
+    halving_weight: float = (
+        0.5  # of the L1 between the picture at half its size and the halved latent decoded
+    )
     sources: tuple[Source, ...] = (
         Source(name="toybox", count=24_000, share=0.75),
         Source(name="town", count=8_000, size_wh=(192, 96), share=0.25),
@@ -135,7 +138,20 @@ class VaeTask:
         pooled = (nnf.avg_pool2d(out_BCHW, 4) - nnf.avg_pool2d(image_BCHW, 4)).abs().mean()
         loss = pixels + self.config.square_weight * squares + self.config.pooled_weight * pooled
         loss = loss + self.config.gradient_weight * edges + self.config.kl_weight * kl
-        return loss, {"l1": float(pixels.detach()), "kl": float(kl.detach())}
+        logged = {"l1": float(pixels.detach()), "kl": float(kl.detach())}
+        if self.config.halving_weight > 0:
+            halved = self._halved(z_BChw, image_BCHW)
+            loss, logged["halved"] = loss + self.config.halving_weight * halved, float(halved.detach())
+        return loss, logged
+
+    def _halved(self, z_BChw: Tensor, image_BCHW: Tensor) -> Tensor:
+        """L1 of what the latent at half its size decodes to and the picture at half its size.
+
+        Kouzelis et al., "EQ-VAE", 2025, section 3.2, for the scale 1/2. Without it colours are written as
+        chessboards of cells, which a denoiser draws as mosaics.
+        """
+        small_BCHW = self.vae.decode(nnf.avg_pool2d(z_BChw, 2)).sample.float()
+        return (small_BCHW - nnf.avg_pool2d(image_BCHW, 2)).abs().mean()
 
     def validate(self, step: int, out: Path) -> dict[str, float]:
         """PSNR in dB on held-out toybox pictures, and a sheet of pictures above their reconstructions."""
@@ -164,19 +180,50 @@ class VaeTask:
         return np.concatenate(parts)
 
     def export(self, folder: Path) -> None:
-        """A diffusers folder in half precision, latents scaled to unit spread over 512 training pictures."""
+        """A diffusers folder in half precision; latents of training pictures have unit covariance."""
+        vae = copy.deepcopy(self.vae)
+        whiten(vae, self._means())
+        vae.register_to_config(scaling_factor=1.0)
+        with quiet():
+            vae.half().save_pretrained(folder / "vae")
+
+    def _means(self) -> Tensor:
+        """Latent means [N,C] of the cells of 256 training pictures of each source."""
         rng = np.random.default_rng(self.seed)
-        squares, number = 0.0, 0
+        found = []
         with torch.no_grad():
             for renders in self.sources:
                 for _ in range(256 // 16):
                     images = torch.from_numpy(renders.images(rng.integers(len(renders), size=16)))
                     mean = self.vae.quant_conv(self.vae.encoder(to_signal(images.to(self.device))))
-                    mean = mean.chunk(2, dim=1)[0].float()
-                    squares, number = squares + float((mean**2).sum()), number + mean.numel()
-        self.vae.register_to_config(scaling_factor=round((number / squares) ** 0.5, 4))
-        with quiet():
-            copy.deepcopy(self.vae).half().save_pretrained(folder / "vae")
+                    found.append(mean.chunk(2, dim=1)[0].float().permute(0, 2, 3, 1).flatten(0, 2))
+        return torch.cat(found)
+
+
+@torch.no_grad()
+def whiten(vae: AutoencoderKL, means_NC: Tensor) -> None:
+    """Make latents like `means_NC` have mean 0 and unit covariance; what is decoded stays the same.
+
+    The change of basis C^-1/2 goes into the 1x1 convolutions around the latent, its inverse behind it. A
+    denoiser's noise then weighs on every channel alike; two channels that differ by little would otherwise
+    hide what they differ by below it. Their variances become those of the new channels, taken as
+    independent.
+    """
+    centre_C = means_NC.double().mean(0)
+    covariance = torch.cov(means_NC.double().T)
+    values, vectors = torch.linalg.eigh(covariance)
+    into = (vectors * values.rsqrt()) @ vectors.T
+    back = (vectors * values.sqrt()) @ vectors.T
+    number = len(centre_C)
+    first, last = vae.quant_conv, vae.post_quant_conv
+    weight, bias = first.weight.double().flatten(1), first.bias.double()
+    spread = (into**2) @ bias[number:].exp()
+    first.weight[:number] = (into @ weight[:number]).view_as(first.weight[:number]).float()
+    first.bias[:number] = (into @ (bias[:number] - centre_C)).float()
+    first.bias[number:] = spread.log().float()
+    weight, bias = last.weight.double().flatten(1), last.bias.double()
+    last.weight.copy_((weight @ back).view_as(last.weight).float())
+    last.bias.copy_((bias + weight @ centre_C).float())
 
 
 def to_signal(images_BHW3: Tensor) -> Tensor:
