@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as nnf
 
 from scenewright.models.judges.layers import signal
@@ -48,9 +48,8 @@ class VerifierTraining:
         AnnotatedSource(count=9000, things=(2, 8), first_seed=VERIFIER_SEED),
     )
     disturbance: Disturbance = field(default_factory=lambda: Disturbance(blur=0.8, noise=0.08, tint=0.05))
-    boxes: int = (
-        8  # per picture: half of them good, a quarter bad, an eighth wrong in size, an eighth anywhere
-    )
+    boxes: int = 4  # per picture: half of them good, a quarter bad, the rest of wrong sizes or anywhere
+    answer_lr_scale: float = 0.3  # of the last layers, which otherwise follow single batches
     covered: float = 0.3  # share of crops of which a rectangle is painted over
     cache: Path = Path("runs/out/judge-cache")
     checked: int = 300  # pictures of the validation
@@ -79,8 +78,11 @@ class VerifierTask:
         self.check = open_annotated([source], self.config.cache, say)
 
     def groups(self) -> list[dict[str, Any]]:
-        """Weight decay for matrices only."""
-        return parameter_groups(self.modules)
+        """Weight decay for matrices only; the last layers learn more slowly."""
+        answers = self.net.answers
+        body = nn.ModuleList(part for part in self.net.children() if part is not answers)
+        slow = parameter_groups({"answers": answers}, lr_scale=self.config.answer_lr_scale)
+        return [*parameter_groups({"body": body}), *slow]
 
     def batch(self, step: int, rank: int, size: int) -> dict[str, Tensor]:
         """Pictures and boxes with what is true of them; see `asked_boxes`."""
@@ -191,8 +193,9 @@ def asked_boxes(
 def _boxes(
     true_G4: NDArray[np.float32], count: int, size_hw: tuple[int, int], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Half of the boxes good, a quarter bad, an eighth parts of a thing or around two, the rest anywhere."""
-    good, bad, other = (count // 2, count // 4, count // 8) if len(true_G4) else (0, 0, 0)
+    """Half of the boxes good, a quarter bad, the rest parts of a thing, around two, or anywhere."""
+    good, bad = (count // 2, count // 4) if len(true_G4) else (0, 0)
+    other = int(rng.binomial(count - good - bad, 0.5)) if len(true_G4) else 0
     made = [anywhere(count - good - bad - other, size_hw, rng)]
     if good:
         pick = rng.integers(len(true_G4), size=good + bad)

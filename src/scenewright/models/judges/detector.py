@@ -23,6 +23,7 @@ from torch.nn import functional as nnf
 
 from scenewright.models.judges.geometry import grown, moved
 from scenewright.models.judges.layers import ConvNorm, Residual, Trunk, read_boxes
+from scenewright.models.judges.textures import TextureReader
 
 STRIDE = 4
 """Pixels per cell of the map that boxes are found on."""
@@ -45,6 +46,7 @@ class DetectorConfig:
     points: int = 8  # read along each side of a box
     reader: int = 96  # channels of what is read
     width: int = 160  # of the layer before class, box and mask
+    grain: int = 0  # channels of the network that sees textures only; 0: there is none
 
 
 class Maps(NamedTuple):
@@ -55,6 +57,7 @@ class Maps(NamedTuple):
     middle_Bhw        logit that a cell is the middle of a thing, times how good its box is.
     boxes_Bhw4        the box that each cell sees.
     prototypes_BPyx   at stride 2.
+    grain_BChw        what the network for textures sees, if there is one.
     """
 
     near_BChw: Tensor
@@ -62,6 +65,7 @@ class Maps(NamedTuple):
     middle_Bhw: Tensor
     boxes_Bhw4: Tensor
     prototypes_BPyx: Tensor
+    grain_BChw: Tensor | None = None
 
 
 class Readings(NamedTuple):
@@ -96,6 +100,9 @@ class Detector(nn.Module):
         self.masks = nn.Sequential(ConvNorm(neck, 32 * 4, 1), nn.PixelShuffle(2))
         self.prototypes = nn.Sequential(ConvNorm(32, 32), nn.Conv2d(32, config.prototypes, 1))
         self.reader = _Reader(config, self.labels)
+        self.textures: TextureReader | None = None
+        if config.grain:
+            self.textures = TextureReader(config.grain, len(self.labels["textures"]) + 1)
         with torch.no_grad():
             self.locate.bias[0] = -4.0
 
@@ -109,7 +116,9 @@ class Detector(nn.Module):
         found_B5hw = self.locate(self.tower(near_BChw)).float()
         prototypes_BPyx = self.prototypes(self.masks(near_BChw) + self.edges(levels[0])).float()
         boxes_Bhw4 = _sides_to_boxes(found_B5hw[:, 1:].permute(0, 2, 3, 1))
-        return Maps(near_BChw, self.fine(levels[0]), found_B5hw[:, 0], boxes_Bhw4, prototypes_BPyx)
+        grain_BChw = self.textures.look(image_BCHW) if self.textures is not None else None
+        fine_BCyx = self.fine(levels[0])
+        return Maps(near_BChw, fine_BCyx, found_B5hw[:, 0], boxes_Bhw4, prototypes_BPyx, grain_BChw)
 
     def read(self, maps: Maps, boxes_BR4: Tensor) -> Readings:
         """What is in the boxes."""
@@ -118,7 +127,11 @@ class Detector(nn.Module):
         wide_BR4 = grown(boxes_BR4, 1.0 + 1.0 / points)
         near_BRCnn = read_boxes(maps.near_BChw, wide_BR4, size_hw, points)
         fine_BRCnn = read_boxes(maps.fine_BCyx, wide_BR4, size_hw, 2 * points)
-        return self.reader(near_BRCnn, fine_BRCnn, boxes_BR4)
+        found: Readings = self.reader(near_BRCnn, fine_BRCnn, boxes_BR4)
+        if self.textures is None or maps.grain_BChw is None:
+            return found
+        own_BRK = self.textures.read(maps.grain_BChw, boxes_BR4, size_hw)
+        return found._replace(textures_BRK=self.textures.mixed(found.textures_BRK, own_BRK))
 
     def features(self, image_BCHW: Tensor) -> Tensor:
         """One vector [B,C] per picture, the means of the trunk's maps at strides 8 and 16: for distances

@@ -5,6 +5,7 @@ from __future__ import annotations
 from scenewright.train.detector import DetectorTraining
 from scenewright.train.recipe import LoopConfig, Recipe
 from scenewright.train.recipes import register
+from scenewright.train.textures import TextureTraining
 from scenewright.train.verifier import VerifierTraining
 
 
@@ -31,6 +32,30 @@ def judge_detector() -> Recipe:
     )
 
 
+@register("judge-textures")
+def judge_textures() -> Recipe:
+    """The detector's network for textures, put into the export of judge-detector."""
+    return Recipe(
+        name="judge-textures",
+        task=TextureTraining(),
+        loop=LoopConfig(
+            steps=2500,
+            batch_size=24,
+            optimiser="muon",
+            lr=4e-3,
+            betas=(0.9, 0.99),
+            warmup_steps=30,
+            final_lr=0.01,
+            clip_norm=10.0,
+            ema_decay=0.998,
+            precision="bf16",
+            log_every=50,
+            validate_every=500,
+            save_every=250,
+        ),
+    )
+
+
 @register("judge-verifier")
 def judge_verifier() -> Recipe:
     """The judge that says whether an asked thing is in a box."""
@@ -39,7 +64,7 @@ def judge_verifier() -> Recipe:
         task=VerifierTraining(),
         loop=LoopConfig(
             steps=1400,
-            batch_size=12,
+            batch_size=24,
             optimiser="muon",
             lr=2e-3,
             warmup_steps=50,
