@@ -105,6 +105,15 @@ def test_the_recipes_use_seeds_of_their_own():
     assert CHECK_SEED + 10_000 < 200_000
 
 
+@pytest.mark.parametrize("name", ["judge-segmenter", "judge-clip"])
+def test_second_stages_start_from_what_the_first_exports(name):
+    first, second = find(name), find(f"{name}-2")
+    kind = name.removeprefix("judge-")
+    assert first.task.start is None
+    assert second.task.start.parts[-3:] == (name, "export", f"{kind}.safetensors")
+    assert second.loop.lr < first.loop.lr and second.loop.batch_size == first.loop.batch_size
+
+
 def test_held_out_pictures_are_those_of_the_protocol():
     first, second = drawn_held_out("town-1", 2)
     assert (first.scene.seed, first.scene.style) == (210_000, "game")

@@ -1,12 +1,21 @@
-"""Three judges that read whole pictures and crops: looks and labels of the town, pictures against words."""
+"""Three judges that read whole pictures and crops: looks and labels of the town, pictures against words.
+
+The longer trainings have two stages, each with a learning rate that falls to nothing; the second starts from
+what the first exported and makes the judge of the package.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
 
 from scenewright.train.judge_clip import JudgeClipConfig
 from scenewright.train.looks import LooksTaskConfig
 from scenewright.train.recipe import LoopConfig, Recipe
 from scenewright.train.recipes import register
 from scenewright.train.segmenter import SegmenterTaskConfig
+
+OUT = Path("runs/out")
 
 
 @register("judge-looks")
@@ -73,4 +82,28 @@ def judge_clip() -> Recipe:
             validate_every=250,
             save_every=250,
         ),
+    )
+
+
+@register("judge-segmenter-2")
+def judge_segmenter_2() -> Recipe:
+    """The second stage of judge-segmenter."""
+    first = judge_segmenter()
+    start = OUT / "judge-segmenter" / "export" / "segmenter.safetensors"
+    return Recipe(
+        name="judge-segmenter-2",
+        task=replace(first.task, start=start),
+        loop=replace(first.loop, steps=800, lr=3e-3, validate_every=200, save_every=200),
+    )
+
+
+@register("judge-clip-2")
+def judge_clip_2() -> Recipe:
+    """The second stage of judge-clip: more crops, and plain questions count twice."""
+    first = judge_clip()
+    start = OUT / "judge-clip" / "export" / "clip.safetensors"
+    return Recipe(
+        name="judge-clip-2",
+        task=replace(first.task, start=start, choice_weight=2.0, rates=(0.62, 0.22, 0.06, 0.1)),
+        loop=replace(first.loop, steps=1800, lr=2.5e-3, validate_every=300, save_every=300),
     )
