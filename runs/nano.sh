@@ -58,7 +58,8 @@ for stage in "${STAGES[@]}"; do
       du -b "$MODEL"/*/*.safetensors "$MODEL"/*.safetensors "$WEIGHTS"/*.safetensors |
         awk '{ print; all += $1 } END { printf "%.1f MB in all\n", all / 1e6 }'
       "$PYTHON" -m scenewright reproduce gligen --scenes "$SCENES" --seeds "$SEEDS" --out "$OUT/gligen" \
-        --log "$OUT/nano-base/log.jsonl" --log "$OUT/nano-settle/log.jsonl" ;;
+        --log "$OUT/nano-base/log.jsonl" --log "$OUT/nano-settle/log.jsonl"
+      "$PYTHON" runs/town_looks.py --out "$OUT/looks" ;;
     *)
       echo "error: unknown stage $stage" >&2
       echo "hint: stages are judges vae text base settle gligen measure" >&2
