@@ -16,18 +16,18 @@ def judge_detector() -> Recipe:
         name="judge-detector",
         task=DetectorTraining(),
         loop=LoopConfig(
-            steps=3000,
+            steps=1600,
             batch_size=32,
             optimiser="muon",
             lr=3e-3,
-            warmup_steps=50,
+            warmup_steps=30,
             final_lr=0.01,
             clip_norm=10.0,
             ema_decay=0.998,
             precision="bf16",
             log_every=25,
-            validate_every=500,
-            save_every=250,
+            validate_every=200,
+            save_every=100,
         ),
     )
 
@@ -39,7 +39,7 @@ def judge_textures() -> Recipe:
         name="judge-textures",
         task=TextureTraining(),
         loop=LoopConfig(
-            steps=2500,
+            steps=5500,
             batch_size=24,
             optimiser="muon",
             lr=4e-3,
