@@ -39,7 +39,9 @@ for stage in "${STAGES[@]}"; do
       for judge in detector verifier clip segmenter looks; do
         train "judge-$judge"
         place "$OUT/judge-$judge/export/$judge.safetensors" "$WEIGHTS/$judge.safetensors"
-      done ;;
+      done
+      train judge-textures # a network more for the detector
+      place "$OUT/judge-textures/export/detector.safetensors" "$WEIGHTS/detector.safetensors" ;;
     vae) # autoencoder: 64 px crops of both worlds to latents at a quarter of the size; then its gate
       train nano-vae
       "$PYTHON" runs/vae_gate.py "$OUT/nano-vae/export" --out "$OUT/gate" ;;
