@@ -144,3 +144,19 @@ def test_signal_is_the_inverse_of_pictures():
     signal = to_signal(pixels)
     assert signal.shape == (1, 3, 16, 16) and signal.min() == -1 and signal.max() == 1
     assert torch.equal(((signal + 1) * 127.5).round().byte().permute(0, 2, 3, 1), pixels)
+
+
+def test_crops_have_a_thing_in_the_middle_or_lie_anywhere(cache):
+    from scenewright.train.renders import Item
+
+    task = prepared(cache, centred=1.0, crop_px=32)
+    item = Item("", ("a", "b"), ((0.0, 0.0, 0.2, 0.2), (0.5, 0.25, 0.75, 0.5)))
+    middles = [(0.1, 0.1), (0.375, 0.625)]  # y, x
+    rng = np.random.default_rng(0)
+    corners = [task._corner(item, (64, 128), rng) for _ in range(200)]
+    for y, x in corners:
+        assert 0 <= y <= 32 and 0 <= x <= 96
+        assert any(y <= a * 64 <= y + 32 and x <= b * 128 <= x + 32 for a, b in middles)
+    assert len(set(corners)) > 50
+    empty = [task._corner(Item("", (), ()), (64, 128), rng) for _ in range(200)]
+    assert max(x for _, x in empty) > 80 and min(x for _, x in empty) < 16

@@ -22,7 +22,7 @@ from torch.nn import functional as nnf
 from scenewright.backbone.parts import quiet
 from scenewright.train.data import stream_rng
 from scenewright.train.progress import say
-from scenewright.train.renders import Pictures, Source, open_pictures
+from scenewright.train.renders import Item, Pictures, Source, open_pictures
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -38,6 +38,7 @@ class VaeConfig:
     latent_channels: int = 4
     groups: int = 4  # of the GroupNorms
     crop_px: int = 64  # side of the training crops; the network is convolutional
+    centred: float = 0.6  # share of the crops that have a thing's middle in them; the others lie anywhere
     kl_weight: float = 1e-5
     log_variance: float = -6.0  # of the latents at the start; at 0 colours drown in noise and stay lost
     square_weight: float = 1.0  # of the squared error beside the L1; colours of small things come sooner
@@ -113,14 +114,25 @@ class VaeTask:
         """Crops image_BHW3, uint8."""
         rng = stream_rng(self.seed, "vae", step, rank)
         shares = np.array([source.share for source in self.config.sources])
-        which = int(rng.choice(len(shares), p=shares / shares.sum()))
-        images_BHW3 = self.sources[which].images(rng.integers(len(self.sources[which]), size=self.batch_size))
-        side = self.config.crop_px
-        height, width = images_BHW3.shape[1:3]
-        y = rng.integers(height - side + 1, size=self.batch_size)
-        x = rng.integers(width - side + 1, size=self.batch_size)
-        crops = [image[r : r + side, c : c + side] for image, r, c in zip(images_BHW3, y, x, strict=True)]
+        pictures = self.sources[int(rng.choice(len(shares), p=shares / shares.sum()))]
+        index_B = rng.integers(len(pictures), size=self.batch_size)
+        images_BHW3, side = pictures.images(index_B), self.config.crop_px
+        crops = []
+        for image_HW3, index in zip(images_BHW3, index_B, strict=True):
+            y, x = self._corner(pictures.items[index], image_HW3.shape[:2], rng)
+            crops.append(image_HW3[y : y + side, x : x + side])
         return torch.from_numpy(np.stack(crops))
+
+    def _corner(self, item: Item, size_hw: tuple[int, ...], rng: np.random.Generator) -> tuple[int, int]:
+        """Upper left corner of a crop, in pixels."""
+        side = self.config.crop_px
+        place = rng.random(2)  # of the corner, as shares of the room there is
+        if item.boxes and rng.random() < self.config.centred:
+            x0, y0, x1, y1 = item.boxes[int(rng.integers(len(item.boxes)))]
+            middle = np.array([(y0 + y1) / 2, (x0 + x1) / 2]) * size_hw - place * side
+            place = np.clip(middle / np.maximum(np.array(size_hw) - side, 1), 0.0, 1.0)
+        y, x = ((np.array(size_hw) - side) * place).round().astype(int)
+        return int(y), int(x)
 
     def loss(self, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """L1 of pixels and of their differences, and the KL term (per latent value)."""
