@@ -155,7 +155,7 @@ def test_continuous_integration_is_a_script() -> None:
     done = subprocess.run(["bash", "-n", str(script)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     text = script.read_text(encoding="utf-8")
-    assert "set -euo pipefail" in text and "\nmake demo\n" in text and "\nmake test " in text
+    assert "set -euo pipefail" in text and "\nmake demo |" in text and "\nmake test " in text
 
 
 def test_examples_are_scenes() -> None:

@@ -40,7 +40,7 @@ def test_a_judge_that_sees_everything_finds_all_right(folder: Path, judge: str) 
     for name in ("ap", "ap50", "iou", "placed", "class", "colour", "shown_colour", "pictures_right"):
         assert figures[name].value == pytest.approx(1.0), name
     assert done.report.pictures == 8 and done.report.sample_set == "toybox-1, first 8"
-    assert done.report.judges == {"detector": judge}
+    assert done.report.judges["detector"] == judge
     assert done.results == folder / "evaluation" / "layout" / "results.json"
     assert Report.read(done.results).to_json() == done.report.to_json()
     assert read_image(done.plot).size and done.sheet is not None and read_image(done.sheet).size
@@ -83,7 +83,7 @@ def test_evaluating_again_gives_the_same_bytes(folder: Path, tmp_path: Path) -> 
     again = evaluate("layout", folder, _options(weights, out=tmp_path / "out"))
     assert {path: path.read_bytes() for path in (again.results, again.plot, again.sheet) if path} == content
     assert first.report.ceilings["judge"] == {"ap50": 0.96}
-    assert first.report.ceilings["judge_file"]["class"] == 0.98
+    assert first.report.ceilings["judge_file"]["detector class"] == 0.98
 
 
 def test_other_samples_are_not_compared(folder: Path, judge: str, tmp_path: Path) -> None:

@@ -194,8 +194,10 @@ class _Best:
 
 def _ceilings(rules: Protocol, evidence: Evidence, reference: Evidence | None) -> _Best:
     """What the judges' files say of themselves, and the reference's figures."""
-    own = {key: value for card in evidence.cards.values() for key, value in card.ceilings.items()}
-    same = {one.name: own[one.judge] for one in rules.metrics if one.judge in own}
+    every = {kind: card.ceilings for kind, card in evidence.cards.items()}
+    own = {f"{kind} {key}": value for kind, found in every.items() for key, value in found.items()}
+    known = {key: value for found in every.values() for key, value in found.items()}
+    same = {one.name: known[one.judge] for one in rules.metrics if one.judge in known}
     found = {"judge": same, "judge_file": own}
     if reference is None or rules.benchmark == "pictures":
         return _Best(found, {})

@@ -292,6 +292,7 @@ class DenoiserTask:
             found |= {"gate_mean": float(np.mean(np.abs(list(gates.values()))))} | self._control()
         return found
 
+    @torch.no_grad()
     def _control(self) -> dict[str, float]:
         """Loss in the noisiest quarter with the right layout, with none and with the next picture's.
 
