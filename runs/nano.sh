@@ -36,12 +36,16 @@ place() { # place FROM TO: a copy that appears whole or not at all
 for stage in "${STAGES[@]}"; do
   case $stage in
     judges) # from renders alone; nothing that is generated ever reaches them
-      for judge in detector verifier clip segmenter looks; do
+      for judge in detector textures verifier clip clip-2 segmenter segmenter-2 looks; do
         train "judge-$judge"
+      done
+      place "$OUT/judge-textures/export/detector.safetensors" "$WEIGHTS/detector.safetensors"
+      for judge in verifier looks; do
         place "$OUT/judge-$judge/export/$judge.safetensors" "$WEIGHTS/$judge.safetensors"
       done
-      train judge-textures # a network more for the detector
-      place "$OUT/judge-textures/export/detector.safetensors" "$WEIGHTS/detector.safetensors" ;;
+      for judge in clip segmenter; do # each in two stages
+        place "$OUT/judge-$judge-2/export/$judge.safetensors" "$WEIGHTS/$judge.safetensors"
+      done ;;
     vae) # autoencoder: 64 px crops of both worlds to latents at a quarter of the size; then its gate
       train nano-vae
       "$PYTHON" runs/vae_gate.py "$OUT/nano-vae/export" --out "$OUT/gate" ;;
