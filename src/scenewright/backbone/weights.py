@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -87,3 +89,35 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         save_file(plain, path, metadata=dict(metadata))
     except (OSError, SafetensorError) as error:
         raise StorageError(f"cannot write {path}: {error}", "check the folder and the free space") from error
+
+
+def replace_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], what: str
+) -> None:
+    """`write_tensors` into a file that is complete or as it was; folders on the way are made.
+
+    `what` the file is ("adapter") goes into the message.
+
+    Raises StorageError if it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
+            write_tensors(Path(scratch) / path.name, tensors, metadata)
+            os.replace(Path(scratch) / path.name, path)
+    except OSError as error:
+        raise StorageError(f"cannot write the {what} to {path}: {error}", "choose another folder") from error
+
+
+def read_metadata(path: Path, what: str) -> dict[str, str]:
+    """The text metadata of a safetensors file, without its weights.
+
+    Raises ModelError if it is missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} cannot be read: {error}", f"{what}s are .safetensors files") from error

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +25,8 @@ from torch import Tensor, nn
 
 from scenewright.backbone.model import Backbone
 from scenewright.backbone.parts import build_unet, check_keys
-from scenewright.backbone.weights import read_tensors, write_tensors
-from scenewright.errors import ModelError, StorageError, nearest
+from scenewright.backbone.weights import read_metadata, read_tensors, replace_tensors
+from scenewright.errors import ModelError, nearest
 
 MARK = "scenewright"
 """Metadata key with our version; files without it are not ours."""
@@ -97,13 +95,7 @@ def save_adapter(
         "text_encoder": text_fingerprint,
         "notes": json.dumps(dict(notes or {}), sort_keys=True),
     }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
-            write_tensors(Path(scratch) / path.name, tensors, metadata)
-            os.replace(Path(scratch) / path.name, path)
-    except OSError as error:
-        raise StorageError(f"cannot write the adapter to {path}: {error}", "choose another folder") from error
+    replace_tensors(path, tensors, metadata, "adapter")
     return path
 
 
@@ -112,16 +104,10 @@ def read_header(path: str | Path) -> AdapterHeader:
 
     Raises ModelError if it is missing, damaged or not one of ours.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"no adapter file at {path}", "scenewright models list shows what is there")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} cannot be read: {error}", "adapters are .safetensors files") from error
+    metadata = read_metadata(path, "adapter")
     if MARK not in metadata:
         raise ModelError(
             f"{path} is not an adapter of this package", f"run: scenewright models convert {path} OUT"

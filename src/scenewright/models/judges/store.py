@@ -13,8 +13,6 @@ import dataclasses
 import hashlib
 import importlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from scenewright.backbone.parts import check_keys
-from scenewright.backbone.weights import read_tensors, write_tensors
-from scenewright.errors import ModelError, StorageError, nearest
+from scenewright.backbone.weights import read_metadata, read_tensors, replace_tensors
+from scenewright.errors import ModelError, nearest
 
 MARK = "scenewright"
 """Metadata key with our version; files without it are not ours."""
@@ -93,26 +91,14 @@ def save_judge(
     metadata = {"format": "pt", MARK: version(), "kind": f"judge-{kind}"}
     metadata |= {key: json.dumps(value, sort_keys=True) for key, value in described.items()}
     tensors = {key: _half(tensor) for key, tensor in net.state_dict().items()}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
-            write_tensors(Path(scratch) / path.name, tensors, metadata)
-            os.replace(Path(scratch) / path.name, path)
-    except OSError as error:
-        raise StorageError(f"cannot write the judge to {path}: {error}", "choose another folder") from error
+    replace_tensors(path, tensors, metadata, "judge")
     return path
 
 
 def read_judge_header(name_or_path: str | Path) -> JudgeHeader:
     """What a judge's file says about itself. Raises ModelError if it is missing, damaged or no judge."""
-    from safetensors import SafetensorError, safe_open
-
     path = judge_path(name_or_path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} cannot be read: {error}", "judges are .safetensors files") from error
+    metadata = read_metadata(path, "judge")
     kind = metadata.get("kind", "")
     if MARK not in metadata or not kind.startswith("judge-"):
         raise ModelError(f"{path} is no judge of this package", f"it says it is {kind or 'nothing'}")
