@@ -38,6 +38,8 @@ FROZEN_PROTOCOLS = {
     "pim_points_paper pim_scribbles pim_scribbles_paper",
     "semantic-1": "miou pixels look",
     "pictures-1": "fd_judge kd_judge clip_score",
+    "grounding-1": "miou miou_seen miou_unseen harmonic miou_long_tail background published published_seen "
+    "published_unseen iou",
 }
 
 

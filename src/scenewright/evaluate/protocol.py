@@ -188,7 +188,27 @@ PICTURES: Final = Protocol(
     ),
 )
 
-PROTOCOLS: Final = {one.benchmark: one for one in (LAYOUT, INSTANCES, SEMANTIC, PICTURES)}
+GROUNDING: Final = Protocol(
+    id="grounding-1",
+    benchmark="grounding",
+    title="Are the named classes of a picture where the masks say, also classes never trained on?",
+    judges=(),
+    metrics=(
+        Metric(name="miou", title="mIoU, all classes"),
+        Metric(name="miou_seen", title="mIoU, seen classes"),
+        Metric(name="miou_unseen", title="mIoU, unseen classes"),
+        Metric(name="harmonic", title="harmonic mean, seen and unseen"),
+        Metric(name="miou_long_tail", title="mIoU, long tail"),
+        Metric(name="background", title="IoU of the background"),
+        Metric(name="published", title="as published, all classes"),
+        Metric(name="published_seen", title="as published, seen classes"),
+        Metric(name="published_unseen", title="as published, unseen classes"),
+        Metric(name="iou", title="IoU"),
+    ),
+)
+"""`iou` is that of single classes, in groups only."""
+
+PROTOCOLS: Final = {one.benchmark: one for one in (LAYOUT, INSTANCES, SEMANTIC, PICTURES, GROUNDING)}
 """The current protocol of every benchmark."""
 
 _TOWN_LOOKS = ("game", "clear", "fog", "rain", "snow", "night")
