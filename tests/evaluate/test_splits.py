@@ -1,52 +1,43 @@
-"""The published splits of VOC: their parts against the files' one rotating order."""
+"""The published splits of the VOC names."""
 
 from __future__ import annotations
 
 import pytest
 
 from scenewright.errors import InputError
-from scenewright.evaluate.splits import LONG_TAIL, SEEN, SPLITS, UNSEEN, ClassSplit, class_split
+from scenewright.evaluate.splits import class_split, class_splits
 from scenewright.scene import Vocabulary
-from scenewright.world.toybox import CLASSES
 
 ORDER = (
     "aeroplane bicycle bird boat bottle bus cat chair cow diningtable horse motorbike person pottedplant "
     "sheep tvmonitor car dog sofa train"
 ).split()
-"""Numbers 0 to 19 of the published files."""
-
-FIRST = {"voc-1": 0, "voc-2": 15, "voc-3": 10}
-"""With which number the file of a split begins; it goes on from there and around."""
+"""The published order of the twenty names, from index 0."""
 
 
-@pytest.mark.parametrize("id", SPLITS)
-def test_parts_are_the_first_fifteen_and_the_last_five(id: str) -> None:
-    turned = ORDER[FIRST[id] :] + ORDER[: FIRST[id]]
-    split = class_split(id)
-    assert (list(split.seen), list(split.unseen)) == (turned[:15], turned[15:])
-    assert set(split.classes) == set(Vocabulary.load("voc").names)
+@pytest.mark.parametrize(
+    ("number", "seen", "unseen"),
+    [
+        (1, range(15), range(15, 20)),
+        (2, [*range(15, 20), *range(10)], range(10, 15)),
+        (3, [*range(10, 20), *range(5)], range(5, 10)),
+    ],
+)
+def test_they_are_the_published_ones(number: int, seen: list[int], unseen: list[int]) -> None:
+    split = class_split(number)
+    assert split.seen == tuple(ORDER[k] for k in seen)
+    assert split.unseen == tuple(ORDER[k] for k in unseen)
+    assert split.number == number
 
 
-def test_every_voc_class_is_unseen_at_most_once() -> None:
-    unseen = [name for id in SPLITS for name in class_split(id).unseen]
-    assert len(set(unseen)) == len(unseen) == 15
+def test_each_class_is_unseen_at_most_once_and_all_are_classes_of_voc_and_of_the_drawn_world() -> None:
+    unseen = [name for split in class_splits().values() for name in split.unseen]
+    assert len(unseen) == len(set(unseen)) == 15
+    for split in class_splits().values():
+        assert set(split.classes) == set(ORDER) == set(Vocabulary.load("voc").names)
+        assert set(split.classes) <= set(Vocabulary.load("toybox").names)
 
 
-def test_parts_of_the_toybox() -> None:
-    split = class_split("1")
-    assert split.id == "voc-1"
-    assert (
-        split.part("dog") == UNSEEN and split.part("dining table") == SEEN and split.part("mug") == LONG_TAIL
-    )
-    assert len(split.only(CLASSES, LONG_TAIL)) >= 12
-    assert sum(len(split.only(CLASSES, part)) for part in (SEEN, UNSEEN, LONG_TAIL)) == len(CLASSES)
-
-
-def test_wrong_splits() -> None:
-    with pytest.raises(InputError, match="no class split") as fault:
-        class_split("voc-4")
-    assert "voc-" in fault.value.hint
-    with pytest.raises(InputError, match="twice"):
-        ClassSplit("own", ("cat",), ("Cat",))
-    with pytest.raises(InputError, match="no seen"):
-        ClassSplit("own", (), ("cat",))
+def test_other_numbers_are_refused() -> None:
+    with pytest.raises(InputError, match="no class split 4"):
+        class_split(4)
