@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from scenewright.data.latents import LATENT_SUFFIX, Latent, latent_path
+from scenewright.data.latents import LATENT_SUFFIX, StoredLatent, latent_path
 from scenewright.errors import InputError, StorageError
 
-LATENT = Latent(
+LATENT = StoredLatent(
     z_Chw=np.random.default_rng(0).standard_normal((4, 6, 8)).astype(np.float32),  # type: ignore[arg-type]
     timestep=1.0,
     step=19,
@@ -27,7 +27,7 @@ LATENT = Latent(
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     path = LATENT.write(tmp_path / f"a{LATENT_SUFFIX}")
     assert path == latent_path(tmp_path / "a.png")
-    found = Latent.read(path)
+    found = StoredLatent.read(path)
     assert found.facts() == LATENT.facts()
     assert found.facts()["timestep"] == 1 and isinstance(found.facts()["timestep"], int)
     assert found.z_Chw.dtype == np.float16
@@ -38,7 +38,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def test_equal_latents_are_equal_bytes_and_timesteps_need_not_be_whole() -> None:
     assert LATENT.to_bytes() == replace(LATENT).to_bytes()
     odd = replace(LATENT, timestep=0.25)
-    assert Latent.from_bytes(odd.to_bytes(), "it").timestep == 0.25
+    assert StoredLatent.from_bytes(odd.to_bytes(), "it").timestep == 0.25
 
 
 def test_the_array_given_is_not_kept() -> None:
@@ -60,12 +60,12 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
     content = LATENT.to_bytes()
     for cut in (0, 5, 40, len(content) - 1):
         with pytest.raises(StorageError, match="damaged"):
-            Latent.from_bytes(content[:cut], "it")
+            StoredLatent.from_bytes(content[:cut], "it")
     path = tmp_path / "other.safetensors"
     save_file({"z": LATENT.z_Chw}, path)
     with pytest.raises(InputError, match="no latent of a picture"):
-        Latent.read(path)
+        StoredLatent.read(path)
     with pytest.raises(InputError, match="version 9"):
-        Latent.from_bytes(content.replace(b'latent_version\\": 1', b'latent_version\\": 9'), "it")
+        StoredLatent.from_bytes(content.replace(b'latent_version\\": 1', b'latent_version\\": 9'), "it")
     with pytest.raises(StorageError, match="there is no file"):
-        Latent.read(tmp_path / "none.safetensors")
+        StoredLatent.read(tmp_path / "none.safetensors")

@@ -1,9 +1,9 @@
 """The latent of a picture at the tap step: what its network's features are made from again.
 
-``NAME.latent.safetensors`` lies beside the record ``NAME.png``. It holds one tensor, ``z``: the latent that
-the last evaluation of the network started from, in half precision; features are recomputed from it by one
-call of the network (32 kB in place of 50 MB for a picture of 512 x 512 pixels). Everything else that the call
-needs stands in the metadata, or, like the prompt, in the record.
+``NAME.latent.safetensors`` lies beside the record ``NAME.png``. It holds one tensor, ``z``: what the network
+was shown in the last evaluation of the run, in half precision. Features are computed from it again by one call
+of the network (`ground.features.extract`): 32 kB in place of 50 MB for a picture of 512 x 512 pixels.
+Everything else that the call needs stands in the metadata, or, like the prompt, in the record.
 
 Letters: C latent channels, h w latent cells.
 """
@@ -33,10 +33,10 @@ LATENT_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Latent:
+class StoredLatent:
     """A latent with the facts of its noise level.
 
-    z_Chw        float16, as the sampler had it (before the scheduler's input scaling)
+    z_Chw        float16, as the network was shown it (after the scheduler's input scaling)
     timestep     the level's timestep, as the network is told
     step, steps  the sampler step it was taken at (from 0), of how many
     seed         the picture's seed
@@ -91,12 +91,12 @@ class Latent:
         return atomic_write(path, self.to_bytes())
 
     @classmethod
-    def read(cls, path: Path) -> Latent:
+    def read(cls, path: Path) -> StoredLatent:
         """From its file. Raises StorageError (missing, damaged) or InputError (no latent of ours)."""
         return cls.from_bytes(read_bytes(path), str(path))
 
     @classmethod
-    def from_bytes(cls, content: bytes, name: str) -> Latent:
+    def from_bytes(cls, content: bytes, name: str) -> StoredLatent:
         """As `read`; `name` is how messages call the source."""
         from safetensors import SafetensorError
         from safetensors.numpy import load
