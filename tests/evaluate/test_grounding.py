@@ -18,7 +18,7 @@ from scenewright.evaluate.measures import estimates, values
 from scenewright.evaluate.protocol import protocol
 from scenewright.evaluate.splits import ClassSplit
 
-SPLIT = ClassSplit("own", ("cat", "cow"), ("dog",))
+SPLIT = ClassSplit(0, ("cat", "cow"), ("dog",))
 NAMES = ("cat", "cow", "dog", "mug")
 SIZE = (8, 10)
 

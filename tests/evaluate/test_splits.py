@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scenewright.errors import InputError
-from scenewright.evaluate.splits import class_split, class_splits
+from scenewright.evaluate.splits import ClassSplit, class_split, class_splits
 from scenewright.scene import Vocabulary
 
 ORDER = (
@@ -41,3 +41,22 @@ def test_each_class_is_unseen_at_most_once_and_all_are_classes_of_voc_and_of_the
 def test_other_numbers_are_refused() -> None:
     with pytest.raises(InputError, match="no class split 4"):
         class_split(4)
+
+
+def test_parts_of_the_drawn_world() -> None:
+    split, names = class_split(1), Vocabulary.load("toybox").names
+    assert (split.part("dog"), split.part("Dining Table"), split.part("mug")) == (
+        "unseen",
+        "seen",
+        "long tail",
+    )
+    assert split.only(("mug", "dog", "cat"), "seen") == ("cat",)
+    assert [len(split.only(names, part)) for part in ("seen", "unseen")] == [15, 5]
+    assert len(split.only(names, "long tail")) >= 12
+
+
+def test_wrong_splits_of_ones_own() -> None:
+    with pytest.raises(InputError, match="twice"):
+        ClassSplit(0, ("cat",), ("Cat",))
+    with pytest.raises(InputError, match="no seen"):
+        ClassSplit(0, (), ("cat",))
