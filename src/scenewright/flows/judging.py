@@ -87,8 +87,8 @@ def choose_judges(names: Sequence[str], protocol: Protocol, places: Places) -> d
         card = _named(name, places)
         if card.kind not in wanted:
             hint = f"it uses {', '.join(wanted)}"
-            if card.kind == "verifier":
-                hint = "a verifier helps to make pictures, so it must not score them"
+            if card.kind in ("verifier", "labeller"):
+                hint = f"a {card.kind} helps to make pictures or their labels, so it must not score them"
             raise ModelError(f"{name} is a {card.kind}; {protocol.benchmark} does not use one", hint)
         chosen[card.kind] = card
     embedded = {card.kind: card for card in _embedded()} if set(wanted) - set(chosen) else {}

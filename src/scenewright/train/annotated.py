@@ -30,6 +30,9 @@ JUDGE_SEED = 2_000_000
 VERIFIER_SEED = 4_000_000
 """First seed of the pictures that the verifier is trained on."""
 
+LABELLER_SEED = 4_000_000
+"""First seed of the pictures that the labeller is trained on; as the verifier, it never scores anything."""
+
 CHECK_SEED = 60_000
 """First seed of the pictures that trainings of judges are validated on."""
 

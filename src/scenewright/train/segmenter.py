@@ -21,7 +21,7 @@ from torch.nn import functional as nnf
 
 from scenewright.models.judges.segmenter import SegmenterConfig, SegmenterNet
 from scenewright.models.judges.store import load_judge, save_judge
-from scenewright.train.annotated import CHECK_SEED, AnnotatedSource, open_annotated
+from scenewright.train.annotated import CHECK_SEED, Annotated, AnnotatedSource, open_annotated
 from scenewright.train.augment import Disturbance, disturbed
 from scenewright.train.ceilings import class_iou, confusion, drawn_held_out
 from scenewright.train.data import stream_rng
@@ -33,6 +33,7 @@ from scenewright.world.town_classes import TOWN_CLASSES
 
 if TYPE_CHECKING:
     from scenewright.train.recipe import LoopConfig
+    from scenewright.world.drawn import Drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,26 +55,52 @@ class SegmenterTaskConfig:
 
 
 class SegmenterTask:
-    """Segmentation of whole pictures; `export` measures the ceilings."""
+    """Segmentation of whole pictures; `export` measures the ceilings.
 
-    def __init__(self, config: SegmenterTaskConfig, loop: LoopConfig) -> None:
+    What is particular to the streets is in the members up to `prepare`; the labeller of toys has its own.
+    """
+
+    kind = "segmenter"
+    held_out_id = "town-1"
+    names: tuple[str, ...] = CLASSES
+    colours: tuple[tuple[int, int, int], ...] = tuple(item.colour for item in TOWN_CLASSES)
+    unscored = 0
+    """So many of the first classes do not count in the mIoU."""
+
+    def __init__(self, config: Any, loop: LoopConfig) -> None:
         self.config, self.loop = config, loop
-        self.net = SegmenterNet(config.net, CLASSES)
+        self.net = self.network()
         self.before = 0  # samples seen by what it continues from
         if config.start is not None:
-            begun = load_judge(config.start, kind="segmenter")
+            begun = load_judge(config.start, kind=self.kind)
             self.net.load_state_dict(begun.net.state_dict())
             self.before = int(begun.header.notes.get("samples", 0))
         self.modules = {"net": self.net}
 
+    def network(self) -> SegmenterNet:
+        """A fresh network of the configured sizes."""
+        return SegmenterNet(self.config.net, self.names)
+
+    def sources(self) -> tuple[AnnotatedSource, ...]:
+        """The pictures to train on; those of the validation are drawn like the first ones."""
+        return (self.config.source,)
+
+    def maps(self, pictures: Annotated, index_N: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The true class maps [N,H,W] of pictures; 255 counts for nothing."""
+        return pictures.semantics(index_N)
+
+    def map_of(self, drawn: Drawn) -> NDArray[np.uint8]:
+        """The true class map [H,W] of a held-out drawing."""
+        return drawn.semantic
+
     def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
         """Draws or maps the pictures and counts their classes."""
-        config = self.config
-        probe = replace(config.source, first_seed=CHECK_SEED, count=config.probe)
-        self.pictures = open_annotated([config.source], config.cache, say)
+        config, size = self.config, len(self.names)
+        probe = replace(self.sources()[0], first_seed=CHECK_SEED, count=config.probe)
+        self.pictures = open_annotated(self.sources(), config.cache, say)
         self.probe = open_annotated([probe], config.cache, say)
-        counted = self.pictures.semantics(np.arange(min(600, len(self.pictures))))
-        share_K = np.bincount(counted.reshape(-1), minlength=len(CLASSES))[: len(CLASSES)] / counted.size
+        counted = self.maps(self.pictures, np.arange(min(600, len(self.pictures))))
+        share_K = np.bincount(counted.reshape(-1), minlength=size)[:size] / counted.size
         weight_K = 1 / np.sqrt(share_K + 1e-3)
         self.weight_K = torch.tensor(weight_K / (weight_K * share_K).sum(), dtype=torch.float32).to(device)
 
@@ -85,7 +112,7 @@ class SegmenterTask:
         """image_BHW3 (uint8) and label_BHW, half of them mirrored."""
         rng = stream_rng(self.loop.seed, "segmenter", step, rank)
         index_B = rng.integers(len(self.pictures), size=self.loop.batch_size)
-        images_BHW3, labels_BHW = self.pictures.images(index_B), self.pictures.semantics(index_B)
+        images_BHW3, labels_BHW = self.pictures.images(index_B), self.maps(self.pictures, index_B)
         flipped_B = rng.random(len(index_B)) < 0.5
         images_BHW3[flipped_B] = images_BHW3[flipped_B, :, ::-1]
         labels_BHW[flipped_B] = labels_BHW[flipped_B, :, ::-1]
@@ -107,53 +134,64 @@ class SegmenterTask:
         from scenewright.scene.io import write_png
 
         index_N = np.arange(len(self.probe))
-        images, truth = list(self.probe.images(index_N)), self.probe.semantics(index_N)
+        images, truth = list(self.probe.images(index_N)), self.maps(self.probe, index_N)
         labels = self.net.labels(images)
-        total_KK = sum(confusion(a, b, len(CLASSES)) for a, b in zip(truth, labels, strict=True))
+        total_KK = sum(confusion(a, b, len(self.names)) for a, b in zip(truth, labels, strict=True))
         cells, captions = [], []
         for k in range(min(6, len(images))):
-            cells += [images[k], _painted(truth[k]), _painted(labels[k])]
+            cells += [images[k], self._painted(truth[k]), self._painted(labels[k])]
             captions += [self.probe.items[k].look, "truth", "labels"]
         write_png(out / "labels.png", contact_sheet(cells, captions, columns=6))
-        iou_K = class_iou(total_KK)
-        (out / "classes.txt").write_text(
-            "".join(f"{n} {v:.4f}\n" for n, v in zip(CLASSES, iou_K, strict=True))
-        )
-        return {"miou": float(np.nanmean(iou_K)), "right": float(np.trace(total_KK) / total_KK.sum())}
+        lines = [f"{n} {v:.4f}\n" for n, v in zip(self.names, class_iou(total_KK), strict=True)]
+        (out / "classes.txt").write_text("".join(lines))
+        return {"miou": self._miou(total_KK), "right": float(np.trace(total_KK) / total_KK.sum())}
 
     def export(self, folder: Path) -> None:
-        """``segmenter.safetensors`` with its ceilings."""
-        source = self.config.source
+        """``KIND.safetensors`` with its ceilings."""
+        renders = [
+            f"{one.world}, seeds {one.first_seed} to {one.first_seed + one.count - 1}"
+            for one in self.sources()
+        ]
         notes = {
-            "recipe": "judge-segmenter",
-            "renders": f"town, seeds {source.first_seed} to {source.first_seed + source.count - 1}",
+            "recipe": f"judge-{self.kind}",
+            "renders": "; ".join(renders),
             "samples": self.before + self.loop.steps * self.loop.batch_size,
             "seed": self.loop.seed,
-            "held_out": f"town-1, first {self.config.held_out}",
+            "held_out": f"{self.held_out_id}, first {self.config.held_out}",
         }
         save_judge(
-            folder / "segmenter.safetensors",
+            folder / f"{self.kind}.safetensors",
             self.net,
-            kind="segmenter",
+            kind=self.kind,
             config=self.config.net,
-            labels={"classes": CLASSES},
+            labels={"classes": self.names},
             notes=notes,
             ceilings=self.ceilings(),
         )
 
     def ceilings(self) -> dict[str, float]:
-        """Dataset-level mIoU over all, by look and IoU by class, and pixel accuracy, on the set town-1."""
-        size = len(CLASSES)
+        """Dataset-level mIoU over all, by look and IoU by class, and pixel accuracy, on the held-out set."""
+        size = len(self.names)
         by_look: dict[str, NDArray[np.int64]] = {}
-        for one in drawn_held_out("town-1", self.config.held_out):
-            counts_KK = confusion(one.semantic, self.net.labels([one.image])[0], size)
+        for one in drawn_held_out(self.held_out_id, self.config.held_out):
+            counts_KK = confusion(self.map_of(one), self.net.labels([one.image])[0], size)
             look = one.scene.style or ""
             by_look[look] = by_look.get(look, np.zeros((size, size), np.int64)) + counts_KK
         total_KK = sum(by_look.values(), np.zeros((size, size), np.int64))
-        found = {"miou": np.nanmean(class_iou(total_KK)), "pixels": np.trace(total_KK) / total_KK.sum()}
-        found |= {f"miou.{look}": np.nanmean(class_iou(counts)) for look, counts in by_look.items()}
-        found |= {f"iou.{name}": iou for name, iou in zip(CLASSES, class_iou(total_KK), strict=True)}
+        found = {"miou": self._miou(total_KK), "pixels": np.trace(total_KK) / total_KK.sum()}
+        found |= {f"miou.{look}": self._miou(counts_KK) for look, counts_KK in by_look.items()}
+        found |= {f"iou.{name}": iou for name, iou in zip(self.names, class_iou(total_KK), strict=True)}
         return {key: round(float(value), 4) for key, value in found.items() if np.isfinite(value)}
+
+    def _miou(self, counts_KK: NDArray[np.int64]) -> float:
+        """The mean IoU of the classes that count."""
+        return float(np.nanmean(class_iou(counts_KK)[self.unscored :]))
+
+    def _painted(self, labels_HW: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The display colours of the classes."""
+        table_K3 = np.zeros((256, 3), np.uint8)
+        table_K3[: len(self.colours)] = self.colours
+        return table_K3[labels_HW]
 
 
 def soft_jaccard_loss(logits_BKHW: Tensor, label_BHW: Tensor) -> Tensor:
@@ -166,11 +204,3 @@ def soft_jaccard_loss(logits_BKHW: Tensor, label_BHW: Tensor) -> Tensor:
     true_K, found_K = truth_BKHW.sum((0, 2, 3)), (share_BKHW * counted_B1HW).sum((0, 2, 3))
     present_K = true_K > 0
     return 1 - (both_K / (true_K + found_K - both_K))[present_K].mean()
-
-
-def _painted(labels_HW: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The display colours of the classes."""
-    table = np.zeros((256, 3), np.uint8)
-    for index, item in enumerate(TOWN_CLASSES):
-        table[index] = item.colour
-    return table[labels_HW]

@@ -10,7 +10,7 @@ Letters: B pictures, H W pixels, K classes, C channels, h w cells of a level.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -62,7 +62,7 @@ class _Block(nn.Module):
 
 
 class SegmenterNet(nn.Module):
-    """The town segmenter: a network from pictures to logits of every class, named `names`, in every pixel."""
+    """A network from pictures to logits of every class, named `names`, in every pixel."""
 
     def __init__(self, config: SegmenterConfig, names: tuple[str, ...]) -> None:
         super().__init__()
@@ -102,23 +102,31 @@ class SegmenterNet(nn.Module):
         Sides that are no multiple of 16 are continued by their last row and column, and cut again. Raises
         InputError for arrays that are no pictures.
         """
+        return [
+            labels_HW
+            for logits_BKHW in self.logits(images)
+            for labels_HW in logits_BKHW.argmax(1).to(torch.uint8).cpu().numpy()
+        ]
+
+    def logits(self, images: Sequence[Picture]) -> Iterator[Tensor]:
+        """Float32 logits [B,K,H,W] of consecutive pictures of one size (HW3 uint8), batch by batch, in order.
+
+        Raises InputError for arrays that are no pictures.
+        """
         for image in images:
             check_image(image)
-        found: list[NDArray[np.uint8]] = []
         for image_HW3s in _runs_of_one_size(images):
             for batch in in_batches(image_HW3s, 8):
-                found.extend(self._labels(np.stack(batch)))
-        return found
+                yield self._logits(np.stack(batch))
 
-    def _labels(self, images_BHW3: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    @torch.no_grad()
+    def _logits(self, images_BHW3: NDArray[np.uint8]) -> Tensor:
         place = next(self.parameters())
         height, width = images_BHW3.shape[1:3]
         below, right = -height % self.config.multiple, -width % self.config.multiple
         padded = np.pad(images_BHW3, ((0, 0), (0, below), (0, right), (0, 0)), mode="edge")
-        with torch.no_grad():
-            logits_BKHW = self(as_signal(padded).to(place.device, place.dtype))
-        labels_BHW = logits_BKHW.argmax(1)[:, :height, :width]
-        return labels_BHW.to(torch.uint8).cpu().numpy()
+        logits_BKHW: Tensor = self(as_signal(padded).to(place.device, place.dtype))
+        return logits_BKHW[:, :, :height, :width].float()
 
 
 def _runs_of_one_size(images: Sequence[Picture]) -> list[list[Picture]]:

@@ -37,6 +37,7 @@ BUILDERS: dict[str, str] = {
     "clip": "scenewright.models.judges.clip:build",
     "segmenter": "scenewright.models.judges.segmenter:build",
     "looks": "scenewright.models.judges.looks:build",
+    "labeller": "scenewright.models.judges.labeller:build",
 }
 """Per kind ``module:function``; the function makes an unfilled network from (config, labels), both dicts."""
 
