@@ -129,6 +129,11 @@ def named_class(phrase: str, vocabulary: Vocabulary) -> str | None:
     return rest[0] if rest else None
 
 
+def mentioned(text: str, vocabulary: Vocabulary) -> tuple[str, ...]:
+    """The classes that a text names, in its order, each once; of names inside each other the longest."""
+    return tuple(dict.fromkeys(_classes_in(re.findall(r"[^\W_]+|,", text.lower()), vocabulary)))
+
+
 def _classes_in(words: Sequence[str], vocabulary: Vocabulary) -> list[str]:
     """Class names in the order of the words; at each place the longest name."""
     found, k = [], 0

@@ -1,17 +1,21 @@
-"""How pictures are sampled: everything a user may choose that is not in the scene. Needs no torch."""
+"""How pictures are sampled, and which masks come with them: everything a user may choose that is not in the
+scene. Needs no torch."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from scenewright.errors import InputError, nearest
 from scenewright.scene.masks import LARGEST_PX
+from scenewright.scene.vocabulary import fold
 
 Gate = tuple[float, float, float]
 Overflow = Literal["error", "largest"]
+GroundRule = Literal["argmax", "independent"]
 
 MOST_STEPS = 1000
 """Networks are trained on this many noise levels; more steps than that do not exist."""
@@ -49,6 +53,58 @@ class GenerateOptions:
             close = nearest(str(self.overflow), get_args(Overflow))
             hint = f"did you mean {close}?" if close else "largest keeps the largest instances"
             raise InputError(f"overflow is {self.overflow!r}; expected error or largest", hint)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroundOptions:
+    """Which masks are taken out of the sampling; checked when made (InputError names the field)."""
+
+    classes: tuple[str, ...] = ()  # what to look for in every picture; empty: the phrases of its scene
+    head: str = ""  # a grounding head's file, or its name; empty: the one that belongs to the model
+    rule: GroundRule = "argmax"  # a pixel has one class or none; independent: classes may overlap
+    threshold: float = 0.5  # probability from which a pixel belongs to a class, between 0 and 1
+    cutouts: bool = False  # also write every class on transparent ground
+    compare_detector: bool = False  # also what the package's detector finds, and the IoU with it
+
+    def __post_init__(self) -> None:
+        if isinstance(self.classes, str) or not all(isinstance(word, str) for word in self.classes):
+            raise InputError(f"classes is {self.classes!r}; expected a list of names", "write [name]")
+        object.__setattr__(self, "classes", _distinct(self.classes))
+        if self.rule not in get_args(GroundRule):
+            close = nearest(str(self.rule), get_args(GroundRule))
+            hint = f"did you mean {close}?" if close else "argmax gives every pixel to one class or to none"
+            raise InputError(f"ground rule is {self.rule!r}; expected argmax or independent", hint)
+        if not _finite(self.threshold) or not 0 < self.threshold < 1:
+            raise InputError(
+                f"ground threshold is {self.threshold!r}; expected a number between 0 and 1",
+                "0.5 is usual; more gives smaller masks",
+            )
+
+
+def parse_classes(texts: Sequence[str]) -> tuple[str, ...]:
+    """Names from repeated options, each one name or several with commas: ("cat", "dog,horse").
+
+    Raises InputError for an empty name.
+    """
+    names = [name.strip() for text in texts for name in text.split(",")]
+    if "" in names:
+        given = ", ".join(repr(text) for text in texts)
+        raise InputError(
+            f"the class number {names.index('') + 1} of --classes {given} is empty",
+            "--classes cat --classes dog, or --classes cat,dog; without it the scene's phrases are taken",
+        )
+    return tuple(names)
+
+
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """The names without those that differ from an earlier one in case, blanks or hyphens only."""
+    first: dict[str, str] = {}
+    for name in names:
+        key = fold(name)
+        if not key:
+            raise InputError(f"the class {name!r} has no letter", "a class is a name, such as cat or hot dog")
+        first.setdefault(key, " ".join(name.split()))
+    return tuple(first.values())
 
 
 def check_gate(gate: Gate) -> None:

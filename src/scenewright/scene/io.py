@@ -47,9 +47,11 @@ __all__ = [
     "atomic_write_all",
     "cannot",
     "check_image",
+    "cutout_png_bytes",
     "decode_image",
     "is_picture",
     "mask_from_png",
+    "mask_png_bytes",
     "parse_json",
     "png_bytes",
     "png_document",
@@ -202,6 +204,34 @@ def _pack(document: Any) -> bytes:
         )
     crc = zlib.crc32(CHUNK + payload)
     return struct.pack(">I", len(payload)) + CHUNK + payload + struct.pack(">I", crc)
+
+
+def mask_png_bytes(mask_HW: npt.NDArray[np.bool_]) -> bytes:
+    """A mask as a grey PNG, 255 inside and 0 outside; `Mask.from_png` reads it."""
+    from PIL import Image
+
+    buffer = BytesIO()
+    Image.fromarray(mask_HW.astype(np.uint8) * 255).save(buffer, "PNG", compress_level=6)
+    return buffer.getvalue()
+
+
+def cutout_png_bytes(image_HW3: npt.NDArray[np.uint8], mask_HW: npt.NDArray[np.bool_]) -> bytes:
+    """The picture where the mask is, transparent elsewhere; of the picture's size, so that it lies on it.
+
+    Raises InputError when the two are of different sizes.
+    """
+    from PIL import Image
+
+    check_image(image_HW3)
+    if mask_HW.shape != image_HW3.shape[:2]:
+        raise InputError(
+            f"a mask of shape {mask_HW.shape} was given for a picture of shape {image_HW3.shape[:2]}"
+        )
+    alpha_HW1 = mask_HW[..., None].astype(np.uint8)
+    buffer = BytesIO()
+    pixels_HW4 = np.concatenate([image_HW3 * alpha_HW1, alpha_HW1 * 255], axis=2, dtype=np.uint8)
+    Image.fromarray(pixels_HW4).save(buffer, "PNG", compress_level=6)
+    return buffer.getvalue()
 
 
 def write_png(path: Path | str, image_HW3: npt.NDArray[np.uint8], document: Any = None) -> Path:
