@@ -41,8 +41,8 @@ def instance_masks(scene: Scene, found: Iterable[ClassMask]) -> dict[str, Mask]:
 def share_out(mask_HW: Bits, boxes: Sequence[Box | None]) -> list[Bits]:
     """The mask of a class cut into one part per instance; together the parts are the whole mask.
 
-    A pixel goes to the instance whose box it is in or nearest to (of several boxes around it, to the one
-    whose centre is relatively nearest). Instances without a place get what no box holds: connected parts,
+    A pixel goes to the instance whose box it is in or nearest to (of several boxes around it, the smallest).
+    Instances without a place get what no box holds: connected parts,
     the largest first; the first of them also gets what is then left.
     """
     if len(boxes) == 1:
@@ -74,9 +74,8 @@ def _owners(boxes: Sequence[Box], size_hw: Sequence[int]) -> tuple[NDArray[np.in
     dx_NW = np.maximum(np.maximum(x0 - x_W, x_W - x1), 0)
     dy_NH = np.maximum(np.maximum(y0 - y_H, y_H - y1), 0)
     away_NHW = np.hypot(dx_NW[:, None, :], dy_NH[:, :, None])
-    across_NW, down_NH = (x_W - (x0 + x1) / 2) / (x1 - x0), (y_H - (y0 + y1) / 2) / (y1 - y0)
-    central_NHW = np.hypot(across_NW[:, None, :], down_NH[:, :, None])
-    key_NHW = away_NHW + 1e-3 * central_NHW / (1 + central_NHW)  # the centre decides between equals
+    size_N = (edges_N4[:, 2] - edges_N4[:, 0]) * (edges_N4[:, 3] - edges_N4[:, 1]) / (height * width)
+    key_NHW = away_NHW + 1e-3 * size_N[:, None, None]  # the size decides between equals
     return key_NHW.argmin(0), (away_NHW == 0).any(0)
 
 
