@@ -6,18 +6,23 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from scenewright.backbone.load import save_folder
 from scenewright.backbone.model import fingerprint
 from scenewright.backbone.single_file import UNET, load_single_file, read_original
 from scenewright.convert.gligen import Converted, Numbers, export_gated, read_gated
 from scenewright.convert.gligen import read_original as read_gligen
+from scenewright.convert.grounding import BASES, from_original, is_head, read_state, variant
 from scenewright.errors import InputError, ModelError
 from scenewright.models.adapter import save_adapter
 from scenewright.models.cards import Card, cards
 from scenewright.models.load import load_bundle
 from scenewright.models.registry import SINGLE, split
 from scenewright.models.store import find, home, remember
+
+LARGEST_HEAD = 2**29
+"""Bytes that no mask module's file reaches (they have 75 MB); larger files are not opened to look."""
 
 
 def convert(
@@ -36,7 +41,8 @@ def convert(
       `backbone.single_file.load_single_file`);
     * a GLIGEN checkpoint (card, original file, or gated diffusers folder) becomes an adapter file; `slots`
       and `heads` are what its weights do not tell, known for cards;
-    * a name with an adapter (``nano+gligen``) becomes a diffusers folder with a gated UNet.
+    * a name with an adapter (``nano+gligen``) becomes a diffusers folder with a gated UNet;
+    * a mask module of Grounded Diffusion (card, or a file of it) becomes a grounding head.
 
     `half` writes half precision. Without `out`, a card's result goes to this package's own folder and is
     recorded, so that the name can be loaded. Raises ModelError or InputError for anything else.
@@ -45,6 +51,8 @@ def convert(
     dtype = torch.float16 if half else torch.float32
     if card is not None and card.kind.startswith("gligen-"):
         return _card_to_adapter(card, out, dtype), "adapter"
+    if card is not None and card.kind.startswith("grounding-"):
+        return _card_to_head(card, out, dtype), "adapter"
     if not out:
         raise InputError("no place for the result", f"scenewright models convert {source} OUT")
     if split(source)[1] or (card is not None and card.kind == "adapter"):
@@ -56,6 +64,8 @@ def convert(
     place = find(card) if card else Path(source).expanduser()
     if place is None or not place.exists():
         raise ModelError(f"no model at {source}", f"run: scenewright models pull {source}")
+    if (state := _head_state(place)) is not None:
+        return _write_head(state, Path(out), place.name, BASES[variant(state)], dtype), "adapter"
     config = config or (card.config if card else "")
     if place.is_file() and place.suffix in SINGLE and _is_whole(place):
         backbone = load_single_file(place, config=config or None, tokenizer=tokenizer or None)
@@ -82,6 +92,54 @@ def _card_to_adapter(card: Card, out: str, dtype: torch.dtype) -> Path:
     if not out:
         remember(name, path, "adapter")
     return path
+
+
+def _card_to_head(card: Card, out: str, dtype: torch.dtype) -> Path:
+    """A downloaded mask module as a head of the backbone that its card names."""
+    place = find(card)
+    if place is None:
+        link = card.manual.link if card.manual else card.alias
+        raise ModelError(
+            f"{card.alias} is not on this machine",
+            f"fetch it from {link}, then run: scenewright models add PATH --name {card.alias}",
+        )
+    state = _head_state(place)
+    if state is None:
+        raise ModelError(f"{place} is no mask module of Grounded Diffusion", "check which file was added")
+    if BASES[variant(state)] != card.belongs_to:
+        right = next(one.alias for one in cards().values() if _is_card_of(one, variant(state)))
+        raise ModelError(
+            f"{place} is not what {card.alias} names: its weights are of the kind {variant(state)!r}",
+            f"run: scenewright models add {place} --name {right}",
+        )
+    name = f"{card.belongs_to}+grounding"
+    target = Path(out) if out else home() / "adapters" / f"{name}.safetensors"
+    path = _write_head(state, target, card.alias, card.belongs_to, dtype)
+    if not out:
+        remember(name, path, "adapter")
+    return path
+
+
+def _is_card_of(card: Card, kind: str) -> bool:
+    return card.kind.startswith("grounding-") and card.belongs_to == BASES[kind]
+
+
+def _head_state(place: Path) -> dict[str, Tensor] | None:
+    """The weights of a mask module's file, None for any other file or folder."""
+    if not place.is_file() or place.suffix not in SINGLE or place.stat().st_size > LARGEST_HEAD:
+        return None
+    try:
+        state = read_state(place)
+    except ModelError:
+        return None  # of some other kind, or damaged: its own reader says so
+    return state if is_head(state) else None
+
+
+def _write_head(state: Mapping[str, Tensor], out: Path, source: str, base: str, dtype: torch.dtype) -> Path:
+    """A published mask module as an adapter file that names no UNet: it fits what is as wide."""
+    head = from_original(state, source)
+    notes = {"converted_from": source, "variant": variant(state)}
+    return save_adapter(out, head, head.config, "grounding", "", backbone_name=base, dtype=dtype, notes=notes)
 
 
 def _read_gligen(place: Path, numbers: Mapping[str, int]) -> Converted:

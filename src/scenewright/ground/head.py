@@ -85,7 +85,10 @@ class GroundingHead(nn.Module):
 
     @classmethod
     def fitting(cls, unet: nn.Module, config: GroundingConfig) -> GroundingHead:
-        """An unfilled head with a stored configuration. Raises ModelError if it cannot read `unet`."""
+        """An unfilled head with a stored configuration, on the UNet's device (meta included).
+
+        Raises ModelError if it cannot read `unet`.
+        """
         taps = tap_layout(unet, config.layout)
         text = int(unet.config.cross_attention_dim)  # type: ignore[union-attr, arg-type]
         if config.channels != taps.widths(config.halves):
@@ -99,7 +102,8 @@ class GroundingHead(nn.Module):
                 f"the head reads class vectors of width {config.text_width}; this model's text has {text}",
                 "a head fits the network it was trained on only",
             )
-        return cls(config)
+        with torch.device(next(unet.parameters()).device):
+            return cls(config)
 
     def forward(
         self,

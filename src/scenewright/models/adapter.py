@@ -8,7 +8,7 @@ Two fingerprints name a backbone: of its UNet, whose features the adapter change
 which the adapter's phrases come through. The VAE is left out: it has to fit the UNet with or without an
 adapter, and decoders are exchanged (a fine-tuned one for the same latents is no other base for the adapter).
 Files that say nothing of a text encoder (converted ones, and those from before it was written) are held to
-the UNet alone.
+the UNet alone; converted grounding heads, whose files name no network, to the widths of what they read.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class AdapterHeader:
     config: str
     """Its configuration as JSON text."""
     backbone: str
-    """Fingerprint of the UNet of the backbone it was trained on."""
+    """Fingerprint of the UNet of the backbone it was trained on; empty if nobody knows (converted heads)."""
     backbone_name: str
     """Name of that backbone, for messages."""
     version: str
@@ -58,8 +58,17 @@ def _gligen(unet: nn.Module, config: str) -> nn.Module:
     return Gligen.for_unet(unet, GligenConfig.from_json(config))
 
 
-BUILDERS: dict[str, Callable[[nn.Module, str], nn.Module]] = {"gligen": _gligen}
+def _grounding(unet: nn.Module, config: str) -> nn.Module:
+    from scenewright.ground.head import GroundingConfig, GroundingHead
+
+    return GroundingHead.fitting(unet, GroundingConfig.from_json(config))
+
+
+BUILDERS: dict[str, Callable[[nn.Module, str], nn.Module]] = {"gligen": _gligen, "grounding": _grounding}
 """Per kind of adapter: an unfilled module for a UNet and a configuration."""
+
+FULL = ("grounding",)
+"""Kinds that run in float32 whatever the backbone does: they hold statistics that half precision loses."""
 
 
 def save_adapter(
@@ -117,7 +126,7 @@ def read_header(path: str | Path) -> AdapterHeader:
 
 
 def load_adapter(path: str | Path, backbone: Backbone, *, allow_other: bool = False) -> nn.Module:
-    """The adapter in `path` for `backbone`: frozen, in its number type, on its device.
+    """The adapter in `path` for `backbone`: frozen, in its number type (but see `FULL`), on its device.
 
     `allow_other` accepts a backbone with other weights in the same layout (a fine-tune). Raises ModelError
     for another backbone or layout, an unknown kind, or weights that do not fit the configuration.
@@ -129,17 +138,23 @@ def load_adapter(path: str | Path, backbone: Backbone, *, allow_other: bool = Fa
     adapter = build(build_unet(dict(backbone.unet.config)), header.config)
     tensors = read_tensors(Path(path))
     check_keys(tensors, {key: value.shape for key, value in adapter.state_dict().items()}, str(path))
+    dtype = torch.float32 if header.kind in FULL else backbone.dtype
     placed: dict[str, Tensor] = {
-        key: tensor.to(device=backbone.device, dtype=backbone.dtype) for key, tensor in tensors.items()
+        key: tensor.to(device=backbone.device, dtype=dtype) for key, tensor in tensors.items()
     }
     adapter.load_state_dict(placed, strict=True, assign=True)
     return adapter.requires_grad_(False).eval()
 
 
 def _check_backbone(header: AdapterHeader, backbone: Backbone, path: str | Path) -> None:
-    """Raise ModelError unless UNet and text encoder of `backbone` are those the adapter was trained on."""
+    """Raise ModelError unless UNet and text encoder of `backbone` are those the adapter was trained on.
+
+    Heads out of foreign files name no UNet and fit any whose maps and text are as wide.
+    """
     known = header.backbone_name or "a backbone"
     problem = ""
+    if not header.backbone and header.kind == "grounding":
+        return
     if header.backbone != backbone.fingerprint:
         problem = f"on {known} ({header.backbone}); {backbone.name} is {backbone.fingerprint}"
     elif header.text_encoder and header.text_encoder != backbone.text_fingerprint:

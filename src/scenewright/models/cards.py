@@ -23,7 +23,8 @@ KINDS = {
     "gligen-original": "an original GLIGEN checkpoint; to be converted",
     "instancediffusion-original": "an original InstanceDiffusion checkpoint; to be converted",
     "dginstyle": "DGInStyle's networks",
-    "grounding-original": "an original mask module of Grounded Diffusion",
+    "grounding-original": "an original mask module of Grounded Diffusion; to be converted",
+    "grounding-port": "a mask module of grounded-diffusers; to be converted",
     "tokenizer": "a word list",
 }
 """Kinds of card and what each is."""

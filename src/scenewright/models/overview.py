@@ -59,6 +59,11 @@ def add(path: str | Path, name: str = "") -> tuple[str, str]:
     if not path.exists():
         raise ModelError(f"nothing at {path}", "check the path")
     waiting = [card for card in cards().values() if card.manual and card.manual.file == path.name]
+    if name in cards():
+        waiting = [card for card in waiting if card.alias == name] or waiting
+    elif not name and len(waiting) > 1:
+        known = ", ".join(card.alias for card in waiting)
+        raise InputError(f"several models have a file {path.name}: {known}", "say which: --name NAME")
     name = name or (waiting[0].alias if waiting else path.stem)
     if not name.strip() or "/" in name or name != name.strip():
         raise InputError(f"{name!r} cannot be a model's name", "use letters, digits, - and +")
