@@ -64,6 +64,17 @@ def test_equal_to_loops():
     assert accuracy.low < accuracy.value < accuracy.high
 
 
+def test_the_mean_over_some_classes():
+    rng = np.random.default_rng(1)
+    score = semantic_score([(rng.integers(0, 3, (9, 7)), rng.integers(0, 3, (9, 7)))], FARM)
+    each = score.class_iou()
+    once = np.ones((1, 1))
+    assert score.mean_iou_of(NAMES)(once) == pytest.approx(score.mean_iou(once))
+    assert score.mean_iou_of(["cow", "barn"])(once) == pytest.approx((each["cow"] + each["barn"]) / 2)
+    assert score.mean_iou_of(["cow", "sky", "moon"])(once) == pytest.approx(each["cow"])  # no sky anywhere
+    assert np.isnan(score.mean_iou_of(["sky"])(once))
+
+
 def test_the_data_set_counts_not_the_picture():
     """One pixel missed in a picture of its own, eight right in another: 8 of 9, not the mean of 0 and 1."""
     truth = [np.zeros((4, 4), int), np.zeros((4, 4), int)]

@@ -129,9 +129,15 @@ def test_training_goes_on_from_a_folder(segmenter, folder):
 
 
 def test_what_is_no_segmenter_is_refused(folder, tmp_path):
-    with pytest.raises(ModelError, match="no segmenter could be read"):
+    with pytest.raises(ModelError, match="there is no folder"):
         load_segmenter(tmp_path / "nothing")
+    with pytest.raises(ModelError) as fault:
+        load_segmenter("nobody/nothing")
+    assert fault.value.hint == "run: scenewright models pull nobody/nothing"
     with pytest.raises(ModelError, match=r"no config.json"):
+        load_segmenter(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(ModelError, match="is a bert"):
         load_segmenter(tmp_path)
     broken = Path(shutil.copytree(folder, tmp_path / "broken"))
     (broken / ABOUT).write_text('{"vocabulary": "town"}')

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenewright.errors import InputError
-from scenewright.evaluate.bootstrap import Floats
+from scenewright.evaluate.bootstrap import Floats, Statistic
 from scenewright.scene import IGNORE, Vocabulary
 
 Labels = NDArray[np.integer[Any]]
@@ -54,6 +54,11 @@ class SemanticScore:
     def mean_iou(self, weights_BP: Floats) -> Floats:
         """Mean IoU [B] over the classes that are there or predicted: a `Statistic`; NaN if none is."""
         return _mean(self._iou(weights_BP))
+
+    def mean_iou_of(self, names: Collection[str]) -> Statistic:
+        """Mean IoU over those of `names` that are there or predicted: a `Statistic`, NaN if none is."""
+        chosen = [k for k, name in enumerate(self.names) if name in names]
+        return lambda weights_BP: _mean(self._iou(weights_BP)[:, chosen])
 
     def pixel_accuracy(self, weights_BP: Floats) -> Floats:
         """Share of right pixels, [B]: a `Statistic`; NaN without pixels."""

@@ -24,8 +24,11 @@ from torch import Tensor
 from torch.nn import functional as nnf
 
 from scenewright.backbone.imports import without_collection
+from scenewright.backbone.parts import quiet
 from scenewright.errors import ModelError, StorageError
 from scenewright.models.judges.pictures import Picture, as_signal, in_batches, resized
+from scenewright.models.registry import HUB_ID
+from scenewright.models.store import snapshot
 from scenewright.scene import IGNORE, SemanticMap
 from scenewright.scene.files import atomic_write, read_json, to_json_bytes
 from scenewright.scene.io import check_image
@@ -179,8 +182,8 @@ def fresh(names: Sequence[str], size: SegformerSize) -> Any:
 def begin_from(name: str | Path, names: Sequence[str]) -> tuple[Any, Preparation]:
     """A segmenter to be trained further: a folder or a hub id that is on this machine, with as many outputs
     as `names`; the classifier starts anew if it had another number. See `load_segmenter` for errors."""
-    net = _from_pretrained(name, ignore_mismatched_sizes=True, **_named(names))
-    return net, _preparation(name)
+    folder = _folder(name)
+    return _from_pretrained(folder, ignore_mismatched_sizes=True, **_named(names)), _preparation(folder)
 
 
 def load_segmenter(name: str | Path, *, device: torch.device | str = "cpu") -> Segmenter:
@@ -188,11 +191,12 @@ def load_segmenter(name: str | Path, *, device: torch.device | str = "cpu") -> S
 
     Raises ModelError if it is not there or no SegFormer, or its ``scenewright.json`` does not fit.
     """
-    net = _from_pretrained(name).requires_grad_(False).eval().to(device)
+    folder = _folder(name)
+    net = _from_pretrained(folder).requires_grad_(False).eval().to(device)
     names = tuple(net.config.id2label[k] for k in range(net.config.num_labels))
-    file = Path(name) / ABOUT
+    file = folder / ABOUT
     if not file.is_file():
-        return Segmenter(net, names, _preparation(name))
+        return Segmenter(net, names, _preparation(folder))
     about = read_json(file)
     if not isinstance(about, dict) or not isinstance(about.get("vocabulary"), str):
         raise ModelError(f"{file}: expected an object with a vocabulary")
@@ -203,7 +207,7 @@ def load_segmenter(name: str | Path, *, device: torch.device | str = "cpu") -> S
             f"names {len(names)} others",
             "both are written together: copy the whole folder",
         )
-    return Segmenter(net, names, _preparation(name), space, about)
+    return Segmenter(net, names, _preparation(folder), space, about)
 
 
 def save_segmenter(segmenter: Segmenter, folder: str | Path) -> Path:
@@ -235,56 +239,56 @@ def _named(names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _from_pretrained(name: str | Path, **changes: Any) -> Any:
+def _folder(name: str | Path) -> Path:
+    """The folder of a segmenter: itself, or where the hub cache has that id."""
+    if Path(name).is_dir():
+        if not (Path(name) / "config.json").is_file():
+            raise ModelError(f"{name} has no config.json", "give the folder that transformers wrote")
+        return Path(name)
+    if not HUB_ID.fullmatch(str(name)) or str(name).count("/") != 1:
+        raise ModelError(f"there is no folder {name}", "a folder of transformers, or a hub id, is expected")
+    found = snapshot(str(name))
+    if found is None:
+        raise ModelError(f"{name} is not on this machine", f"run: scenewright models pull {name}")
+    return found
+
+
+def _from_pretrained(folder: Path, **changes: Any) -> Any:
     from safetensors import SafetensorError
 
     with without_collection():
         from transformers import SegformerForSemanticSegmentation
-    given = str(name)
-    if Path(given).is_dir() and not (Path(given) / "config.json").is_file():
-        raise ModelError(f"{given} has no config.json", "give the folder that transformers wrote")
+    kind = read_json(folder / "config.json")
+    if not isinstance(kind, dict) or kind.get("model_type") != "segformer":
+        said = kind.get("model_type") if isinstance(kind, dict) else kind
+        raise ModelError(f"{folder} is a {said}, expected a segformer")
     try:
         with _quiet():
-            kind = SegformerForSemanticSegmentation
-            net = kind.from_pretrained(given, local_files_only=True, dtype=torch.float32, **changes)
+            return SegformerForSemanticSegmentation.from_pretrained(
+                folder, local_files_only=True, dtype=torch.float32, **changes
+            )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as fault:
-        hint = "a folder of transformers, or a hub id that was fetched before (hf download ID)"
         first = str(fault).strip().partition("\n")[0]
-        raise ModelError(f"no segmenter could be read from {given}: {first}", hint) from fault
-    if net.config.model_type != "segformer":
-        raise ModelError(f"{given} is a {net.config.model_type}, expected a segformer")
-    return net
+        raise ModelError(f"no segmenter could be read from {folder}: {first}") from fault
 
 
-def _preparation(name: str | Path) -> Preparation:
-    """What the folder, or the fetched files of a hub id, say about pictures."""
-    from transformers.utils import cached_file
-
-    file = Path(name) / "preprocessor_config.json"
-    if not Path(name).is_dir():
-        place = cached_file(
-            str(name),
-            file.name,
-            local_files_only=True,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False,
-        )
-        file = Path(place) if place else file
+def _preparation(folder: Path) -> Preparation:
+    """What the folder says about pictures."""
+    file = folder / "preprocessor_config.json"
     value = read_json(file) if file.is_file() else {}
     return Preparation.from_json(value if isinstance(value, dict) else {})
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """transformers without progress bars and advice, as it was before afterwards."""
+    """transformers without advice and progress bars, as it was before afterwards."""
     from transformers.utils import logging
 
-    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
-    logging.set_verbosity_error()
     try:
-        yield
+        with quiet():
+            yield
     finally:
-        logging.set_verbosity(level)
-        if bars:
+        if shown:
             logging.enable_progress_bar()

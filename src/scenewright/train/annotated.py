@@ -33,6 +33,9 @@ VERIFIER_SEED = 4_000_000
 LABELLER_SEED = 4_000_000
 """First seed of the pictures that the labeller is trained on; as the verifier, it never scores anything."""
 
+REAL_SEED = 5_000_000
+"""First seed of the pictures that play the part of real ones, beside generated pictures."""
+
 CHECK_SEED = 60_000
 """First seed of the pictures that trainings of judges are validated on."""
 

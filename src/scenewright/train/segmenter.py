@@ -194,13 +194,18 @@ class SegmenterTask:
         return table_K3[labels_HW]
 
 
-def soft_jaccard_loss(logits_BKHW: Tensor, label_BHW: Tensor) -> Tensor:
-    """One minus the mean over the classes present of soft intersection over soft union in the batch."""
+def soft_jaccard_loss(logits_BKHW: Tensor, label_BHW: Tensor, ignore: int = 255) -> Tensor:
+    """One minus the mean over the classes present of soft intersection over soft union in the batch.
+
+    Pixels labelled `ignore` do not count; 0 where none does.
+    """
     share_BKHW = logits_BKHW.softmax(1)
-    counted_B1HW = (label_BHW != 255)[:, None]
+    counted_B1HW = (label_BHW != ignore)[:, None]
     classes = logits_BKHW.shape[1]
     truth_BKHW = nnf.one_hot(label_BHW.clamp(max=classes - 1), classes).permute(0, 3, 1, 2) * counted_B1HW
     both_K = (share_BKHW * truth_BKHW).sum((0, 2, 3))
     true_K, found_K = truth_BKHW.sum((0, 2, 3)), (share_BKHW * counted_B1HW).sum((0, 2, 3))
     present_K = true_K > 0
+    if not bool(present_K.any()):
+        return logits_BKHW.sum() * 0.0
     return 1 - (both_K / (true_K + found_K - both_K))[present_K].mean()

@@ -1,0 +1,186 @@
+"""Pictures with true class maps, to train segmenters on: folders of Records, and renders.
+
+Records are read when they are needed, so a folder may be larger than the memory. A map holds the outputs of a
+`LabelSpace`, and `IGNORE` where nothing is known.
+
+Letters: H W pixels of a picture, h w pixels of what is trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scenewright.errors import InputError, StorageError
+from scenewright.scene import IGNORE, Record, Transform
+from scenewright.scene.label_space import LabelSpace, Map, class_map
+from scenewright.scene.record import SCENE_SUFFIX
+from scenewright.train.annotated import Annotated
+
+Picture = NDArray[np.uint8]
+
+GREY = 127
+"""What lies outside of a picture."""
+
+
+class Labelled(Protocol):
+    """Pictures with class maps."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def item(self, index: int) -> tuple[Picture, Map]:
+        """A picture [H,W,3] and its map [H,W]."""
+
+
+@dataclass(frozen=True)
+class RecordSet:
+    """The Records of files, with the maps that `class_map` finds."""
+
+    paths: tuple[Path, ...]
+    space: LabelSpace
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def item(self, index: int) -> tuple[Picture, Map]:
+        """A picture [H,W,3] and its map [H,W]. Raises StorageError or InputError, naming the file."""
+        record = Record.load(self.paths[index])
+        try:
+            return record.image, class_map(record, self.space)
+        except InputError as fault:
+            raise InputError(f"{self.paths[index]}: {fault.message}", fault.hint) from fault
+
+
+@dataclass(frozen=True, eq=False)
+class RenderSet:
+    """Renders of a drawn world, with their exact semantic maps."""
+
+    pictures: Annotated
+    space: LabelSpace
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def item(self, index: int) -> tuple[Picture, Map]:
+        """A picture [H,W,3] and its map [H,W]."""
+        at = np.array([index])
+        return self.pictures.images(at)[0], self.space.outputs(self.pictures.semantics(at)[0])
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """The same pictures as if nobody had labelled some classes: their pixels are `IGNORE`."""
+
+    shown: Labelled
+    outputs: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.shown)
+
+    def item(self, index: int) -> tuple[Picture, Map]:
+        """A picture [H,W,3] and its map [H,W]."""
+        image_HW3, map_HW = self.shown.item(index)
+        return image_HW3, np.where(np.isin(map_HW, self.outputs), np.uint16(IGNORE), map_HW)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Several sets, one after the other."""
+
+    sets: tuple[Labelled, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.sets))
+
+    def item(self, index: int) -> tuple[Picture, Map]:
+        """A picture [H,W,3] and its map [H,W]."""
+        for one in self.sets:
+            if index < len(one):
+                return one.item(index)
+            index -= len(one)
+        raise IndexError(index)
+
+
+def open_records(folders: Sequence[Path], space: LabelSpace, count: int = 0) -> RecordSet:
+    """The Records in folders and the folders in them, sorted by path; the first `count`, all if 0.
+
+    A picture is a Record if its scene lies beside it. The first one is read. Raises StorageError for a folder
+    that is not there, InputError for fewer than `count` Records, none at all, or one without a map.
+    """
+    paths: list[Path] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise StorageError(
+                f"there is no folder {folder}", "it should hold Records: NAME.png with a scene"
+            )
+        paths += [file for file in sorted(folder.rglob("*.png")) if _is_record(file)]
+    words = ", ".join(str(folder) for folder in folders)
+    if not paths:
+        raise InputError(
+            f"no Record (NAME.png with NAME{SCENE_SUFFIX}) in {words}",
+            "`scenewright dataset build` and `scenewright generate --ground` write some",
+        )
+    if count > len(paths):
+        raise InputError(
+            f"{count} pictures were asked for, {words} has {len(paths)}", "ask for fewer, or make more"
+        )
+    found = RecordSet(tuple(paths[: count or len(paths)]), space)
+    found.item(0)
+    return found
+
+
+def _is_record(picture: Path) -> bool:
+    return not picture.name.startswith(".") and picture.with_suffix(SCENE_SUFFIX).is_file()
+
+
+def view(
+    size_wh: tuple[int, int],
+    to_wh: tuple[int, int],
+    zoom: tuple[float, float],
+    rng: np.random.Generator,
+) -> Transform:
+    """A window of a picture of `size_wh`, stretched to `to_wh`, half of the time mirrored.
+
+    The largest window of that shape is enlarged by a factor between the two of `zoom`, evenly in its
+    logarithm; windows larger than the picture reach over its edges.
+    """
+    (width, height), (to_w, to_h) = size_wh, to_wh
+    factor = float(np.exp(rng.uniform(*np.log(zoom))))
+    whole = min(width / to_w, height / to_h)
+    wide, high = (max(1, round(side * whole / factor)) for side in to_wh)
+    left, top = _start(width - wide, rng), _start(height - high, rng)
+    window = Transform(size_wh).crop((left, top, left + wide, top + high)).resize(to_wh)
+    return window.flip() if rng.random() < 0.5 else window
+
+
+def _start(room: int, rng: np.random.Generator) -> int:
+    """Where a window with `room` pixels to move begins; negative if the picture moves inside of it."""
+    return int(rng.integers(min(room, 0), max(room, 0) + 1))
+
+
+def batch(
+    sets: Sequence[Labelled],
+    odds: Sequence[float],
+    count: int,
+    to_wh: tuple[int, int],
+    zoom: tuple[float, float],
+    rng: np.random.Generator,
+) -> dict[str, NDArray[Any]]:
+    """`count` views of pictures: "images" [B,h,w,3] uint8 and "labels" [B,h,w] int32.
+
+    A picture is of set k with a probability in proportion to `odds[k]`, and any of that set.
+    """
+    share = np.asarray(odds, float) / np.sum(odds)
+    images, labels = [], []
+    for which in rng.choice(len(sets), size=count, p=share):
+        image_HW3, map_HW = sets[which].item(int(rng.integers(len(sets[which]))))
+        window = view((image_HW3.shape[1], image_HW3.shape[0]), to_wh, zoom, rng)
+        images.append(window.image(image_HW3, fill=GREY))
+        labels.append(window.labels(map_HW, fill=IGNORE))
+    return {"images": np.stack(images), "labels": np.stack(labels).astype(np.int32)}
