@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scenewright.errors import ModelError, nearest
-from scenewright.ground.layout import HALVES, LAYOUTS
+from scenewright.ground.layout import DETAILS, HALVES, LAYOUTS
 
 BN_MODES = ("running", "batch")
 QUERY_MODES = ("joint", "single")
@@ -43,6 +43,8 @@ class GroundingConfig:
     text_mode: str = "template"  # how class vectors are made, see `words.class_vectors`
     template: str = "a photograph of a {}"
     attention: int = 0  # cross-attention maps per class that are read (0: none)
+    attention_detail: str = "depth"  # what they are of, see `layout.attention_maps`
+    text_dropout: float = 0.0  # share of class vectors hidden in training, so that attention must serve
 
     def __post_init__(self) -> None:
         """Check every value; sequences become tuples."""
@@ -60,6 +62,7 @@ class GroundingConfig:
             ("bn_mode", BN_MODES),
             ("query_mode", QUERY_MODES),
             ("text_mode", TEXT_MODES),
+            ("attention_detail", DETAILS),
         ):
             if getattr(self, name) not in known:
                 raise ModelError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}")
@@ -70,8 +73,10 @@ class GroundingConfig:
             raise ModelError(f"{len(self.channels)} levels of maps, {len(self.reduced)} reduced; at least 2")
         if self.width % self.heads:
             raise ModelError(f"width {self.width} cannot be split into {self.heads} heads")
-        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
-            raise ModelError(f"dropout is {self.dropout!r}, a number from 0 to below 1 expected")
+        for name in ("dropout", "text_dropout"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value < 1:
+                raise ModelError(f"{name} is {value!r}, a number from 0 to below 1 expected")
         if not self.halves or any(half not in HALVES for half in self.halves):
             raise ModelError(f"halves are {self.halves}, one or both of {HALVES} expected")
         if not isinstance(self.template, str) or self.template.count("{}") != 1:

@@ -23,6 +23,7 @@ from torch.nn import functional as nnf
 from scenewright.errors import InputError, ModelError
 from scenewright.ground.config import GroundingConfig
 from scenewright.ground.features import Features, tap_layout
+from scenewright.ground.layout import attention_maps
 from scenewright.ground.mix import MixBlock
 from scenewright.ground.refine import Refinement
 
@@ -67,8 +68,11 @@ class GroundingHead(nn.Module):
         cls, unet: nn.Module, *, layout: str = "blocks", stride: int = 8, seed: int = 0, **sizes: Any
     ) -> GroundingHead:
         """A fresh head for `unet` tapped by `layout`; `stride` is `Backbone.stride`, `sizes` fields of
-        `GroundingConfig`. Weights are drawn from `seed` alone."""
+        `GroundingConfig` (``attention=True``: as many maps as the network has). Weights are drawn from
+        `seed` alone, on the CPU."""
         taps = tap_layout(unet, layout)
+        if sizes.get("attention") is True:
+            sizes["attention"] = attention_maps(unet, sizes.get("attention_detail", "depth"))
         halves = tuple(sizes.pop("halves", GroundingConfig.halves))
         config = GroundingConfig(
             layout=layout,
@@ -97,6 +101,12 @@ class GroundingHead(nn.Module):
                 f"give {taps.widths(config.halves)}",
                 "a head fits the network it was trained on only",
             )
+        maps = attention_maps(unet, config.attention_detail)
+        if config.attention not in (0, maps):
+            raise ModelError(
+                f"the head reads {config.attention} attention maps per class, this network gives {maps}",
+                "a head fits the network it was trained on only",
+            )
         if config.text_width != text:
             raise ModelError(
                 f"the head reads class vectors of width {config.text_width}; this model's text has {text}",
@@ -120,7 +130,7 @@ class GroundingHead(nn.Module):
         """
         used_BK = self._check(features, classes_BKD, used_BK, attention_BKAhw)
         fused_BFhw = self.fuse(features)
-        queries_BKD = self.to_queries(classes_BKD.to(self.to_queries.weight))
+        queries_BKD = self._queries(classes_BKD)
         if self.refinement is not None and attention_BKAhw is not None:
             if attention_BKAhw.ndim == 4:
                 attention_BKAhw = attention_BKAhw.unsqueeze(2)
@@ -133,6 +143,14 @@ class GroundingHead(nn.Module):
         size = [self.config.stride * side for side in features.size_hw]
         logits_BKHW = nnf.interpolate(logits_BKhw.float(), size, mode="bilinear", align_corners=False)
         return logits_BKHW.masked_fill(~used_BK[:, :, None, None], ABSENT)
+
+    def _queries(self, classes_BKD: Tensor) -> Tensor:
+        """Class vectors as queries [B, K, D]; in training some are hidden (`config.text_dropout`)."""
+        queries_BKD: Tensor = self.to_queries(classes_BKD.to(self.to_queries.weight))
+        if not self.training or not self.config.text_dropout:
+            return queries_BKD
+        kept_BK1 = torch.rand_like(queries_BKD[..., :1]) >= self.config.text_dropout
+        return queries_BKD * kept_BK1
 
     def fuse(self, features: Features) -> Tensor:
         """The fused map [B, F, h, w] at the latent's size: reduced levels, upsampled and mixed in turn."""

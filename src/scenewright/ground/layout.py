@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scenewright.backbone.attach import transformer_blocks
 from scenewright.backbone.call import COND, UNCOND
 from scenewright.errors import InputError, ModelError, nearest
 
@@ -19,6 +20,10 @@ LAYOUTS = ("blocks", "all")
 
 HALVES = (UNCOND, COND)
 """Halves of guidance in the order in which the released heads have them as channels."""
+
+
+DETAILS = ("depth", "head")
+"""How finely attention maps are kept apart: one per depth of the network, or one per attention head."""
 
 
 @dataclass(frozen=True)
@@ -98,3 +103,23 @@ def _layers(path: str, block: Any, depth: int, count: int) -> Iterator[tuple[str
 
 def _path(block: str, own: str) -> str:
     return f"{block}.{own}" if own else block
+
+
+def attention_depth(unet: Any, path: str) -> int:
+    """How many times the latent was halved where the transformer block at `path` works."""
+    part, *rest = path.split(".")
+    if part == "mid_block":
+        return sum(bool(block.downsamplers) for block in unet.down_blocks)
+    index = int(rest[0])
+    if part == "down_blocks":
+        return sum(bool(block.downsamplers) for block in unet.down_blocks[:index])
+    lifted = sum(bool(block.upsamplers) for block in unet.up_blocks[:index])
+    return sum(bool(block.downsamplers) for block in unet.down_blocks) - lifted
+
+
+def attention_maps(unet: Any, detail: str = "depth") -> int:
+    """How many attention maps per class the network gives: depths with transformer blocks, or all heads."""
+    blocks = transformer_blocks(unet)
+    if detail == "head":
+        return sum(int(block.attn2.heads) for block in blocks.values())  # type: ignore[union-attr, arg-type]
+    return len({attention_depth(unet, path) for path in blocks})
