@@ -9,6 +9,7 @@ import json
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,29 @@ def other_adapter(folder: Path, model: str) -> None:
 
     gligen = Gligen.for_unet(tiny_backbone(0).unet)
     save_adapter(folder / "other.safetensors", gligen, gligen.config, "gligen", "0123456789abcdef")
+    good_scene(folder, model)
+
+
+def other_head(folder: Path, model: str) -> None:
+    _head(folder, model, "head", wider=1, fingerprint="0123456789abcdef")
+
+
+def other_taps(folder: Path, model: str) -> None:
+    from scenewright.testing import tiny_backbone
+
+    _head(folder, model, "taps", wider=2, fingerprint=tiny_backbone(0).fingerprint)
+
+
+def _head(folder: Path, model: str, name: str, wider: int, fingerprint: str) -> None:
+    """A grounding head that reads so many times the channels that the tiny model has."""
+    from scenewright.ground.head import GroundingHead
+    from scenewright.models.adapter import save_adapter
+    from scenewright.testing import tiny_backbone
+
+    sizes = {"reduced": (4, 4, 4, 4), "width": 16, "heads": 2, "layers": 1, "hidden": 16}
+    config = GroundingHead.for_unet(tiny_backbone(0).unet, stride=4, **sizes).config
+    head = GroundingHead(replace(config, channels=tuple(wider * count for count in config.channels)))
+    save_adapter(folder / f"{name}.safetensors", head, head.config, "grounding", fingerprint)
     good_scene(folder, model)
 
 

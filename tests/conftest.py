@@ -102,3 +102,20 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     file = folder / "tiny.gligen.safetensors"
     save_adapter(file, adapter, adapter.config, "gligen", backbone.fingerprint, backbone_name="tiny")
     return f"{folder / 'tiny'}+gligen:{file}"
+
+
+@pytest.fixture(scope="session")
+def tiny_head(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """File of a small random grounding head for `tiny_model`, whose masks are some of each picture."""
+    from scenewright.ground.head import GroundingHead
+    from scenewright.models.adapter import save_adapter
+    from scenewright.testing import tiny_backbone
+
+    backbone = tiny_backbone(0)
+    sizes = {"reduced": (4, 8, 8, 16), "width": 32, "heads": 4, "layers": 2, "hidden": 64}
+    head = GroundingHead.for_unet(backbone.unet, stride=4, seed=3, **sizes)
+    file = tmp_path_factory.mktemp("heads") / "tiny.grounding.safetensors"
+    return save_adapter(
+        file, head, head.config, "grounding", backbone.fingerprint,
+        backbone_name="tiny", text_fingerprint=backbone.text_fingerprint,
+    )  # fmt: skip

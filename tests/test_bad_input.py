@@ -1,7 +1,7 @@
 """Bad input ends in one clear message with a hint, the right exit code, no traceback, nothing half-written.
 
 A table: every case is a command on files made in a folder of its own. `{d}` is that folder, `{m}` a tiny
-model; the message and the hint must contain the given words; nothing in the folder may change.
+model, `{t}` its backbone, `{a}` its adapter, `{h}` a grounding head for it; the message and the hint must contain the given words; nothing in the folder may change.
 """
 
 from __future__ import annotations
@@ -125,6 +125,24 @@ CASES = [
     Case("number type misspelt", DRAW + "--dtype float23", "'float23'", "float32", good_scene),
     Case("too many instances", "generate {d}/crowd.json --model {m} --out {d}/out", "7 instances",
          "--overflow largest", files.crowd),
+    # masks
+    Case("masks without being asked", OPTION + "--classes cat", "--classes is about masks", "--ground", good_scene),
+    Case("class of no name", OPTION + "--ground --classes cat,,dog", "class number 2", "--classes cat,dog", good_scene),
+    Case("empty list of classes", OPTION + "--ground --classes=", "is empty", "scene's phrases", good_scene),
+    Case("class of stop words", DRAW + "--ground --head {h} --classes of", "'of' names nothing", "leave it out", good_scene),
+    Case("class of signs", OPTION + "--ground --classes !!", "has no letter", "a class is a name", good_scene),
+    Case("nothing to look for", "generate --prompt grass --ground --out {d}/out", "nothing to look for", "--classes"),
+    Case("ground rule misspelt", OPTION + "--ground --ground-rule argmx", "'argmx'", "argmax", good_scene),
+    Case("ground threshold one", OPTION + "--ground --ground-threshold 1", "threshold is 1.0", "0.5 is usual", good_scene),
+    Case("no head for the model", DRAW + "--ground", "no grounding head for", "--head FILE", good_scene),
+    Case("no head at a path", DRAW + "--ground --head {d}/no.safetensors", "no grounding head at", "check the path", good_scene),
+    Case("head is a layout adapter", DRAW + "--ground --head {a}", "of the kind gligen", "grounding head", good_scene),
+    Case("head cut off", DRAW + "--ground --head {d}/broken.safetensors", "broken", "", files.broken_adapter),
+    Case("head of another backbone", DRAW + "--ground --head {d}/head.safetensors", "was trained on",
+         "--allow-other-backbone", files.other_head),
+    Case("head of other taps", DRAW + "--ground --head {d}/taps.safetensors", "the head reads levels of",
+         "fits the network", files.other_taps),
+    Case("model is a head", OPTION + "--model {t}+grounding:{h}", "finds things in pictures", "--ground", good_scene),
     # results
     Case("result folder is a file", "generate {d}/good.json --model {m} --out {d}/taken", "taken",
          "file where a folder", files.occupied),
@@ -162,9 +180,10 @@ def own_places(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(home / "hub"))
 
 
-def filled(command: str, folder: Path, model: str) -> list[str]:
+def filled(command: str, folder: Path, model: str, head: Path = Path()) -> list[str]:
     """The words of a command with its places filled in."""
-    places = {"{d}": str(folder), "{m}": model, "{t}": model.partition("+")[0]}
+    base, _, adapter = model.partition("+gligen:")
+    places = {"{d}": str(folder), "{m}": model, "{t}": base, "{a}": adapter, "{h}": str(head)}
     words = command.split()
     for mark, place in places.items():
         words = [word.replace(mark, place) for word in words]
@@ -191,13 +210,13 @@ def test_the_table_is_long_enough() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
-def test_one_clear_message(case: Case, cli: Any, tiny_model: str, tmp_path: Path) -> None:
+def test_one_clear_message(case: Case, cli: Any, tiny_model: str, tiny_head: Path, tmp_path: Path) -> None:
     if case.skip:
         pytest.skip("does not apply to this machine or user")
     if case.make:
         case.make(tmp_path, tiny_model)
     before = listing(tmp_path)
-    ended = cli(*filled(case.command, tmp_path, tiny_model))
+    ended = cli(*filled(case.command, tmp_path, tiny_model, tiny_head))
     check(case, ended.code, ended.err)
     assert ended.out == ""
     assert listing(tmp_path) == before

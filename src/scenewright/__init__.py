@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         StorageError,
     )
     from scenewright.flows.model import Model, load
-    from scenewright.flows.options import GenerateOptions
+    from scenewright.flows.options import GenerateOptions, GroundOptions
     from scenewright.scene import (
         Box,
         ImageRef,
@@ -49,7 +49,7 @@ _PLACES = {
     "scenewright.data.detect": ("read_scenes",),
     "scenewright.errors": ("InputError", "ModelError", "SceneError", "ScenewrightError", "StorageError"),
     "scenewright.flows.model": ("Model", "load"),
-    "scenewright.flows.options": ("GenerateOptions",),
+    "scenewright.flows.options": ("GenerateOptions", "GroundOptions"),
     "scenewright.scene": (
         "Box", "ImageRef", "Instance", "Keypoints", "Mask", "Part", "Point", "Record", "Scene", "Scribble",
         "SemanticMap", "Transform", "Vocabulary", "contact_sheet", "layout_picture", "overlay",
@@ -58,8 +58,8 @@ _PLACES = {
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
 
 __all__ = [
-    "Box", "GenerateOptions", "ImageRef", "InputError", "Instance", "Keypoints", "Mask", "Model",
-    "ModelError", "Part", "Point", "Record", "Scene", "SceneError", "ScenewrightError", "Scribble",
+    "Box", "GenerateOptions", "GroundOptions", "ImageRef", "InputError", "Instance", "Keypoints", "Mask",
+    "Model", "ModelError", "Part", "Point", "Record", "Scene", "SceneError", "ScenewrightError", "Scribble",
     "SemanticMap", "StorageError", "Transform", "Vocabulary", "contact_sheet", "layout_picture", "load",
     "overlay", "read_scenes",
 ]  # fmt: skip

@@ -53,7 +53,8 @@ def test_every_option_has_help() -> None:
 def test_drawing_pictures_has_all_its_options() -> None:
     wanted = (
         "--prompt --model --steps --guidance --negative --gate --scheduler --size --seed --count --batch "
-        "--device --dtype --overflow --out --json --no-layout --allow-other-backbone --overwrite --format"
+        "--device --dtype --overflow --out --json --no-layout --allow-other-backbone --overwrite --format "
+        "--ground --head --classes --ground-rule --ground-threshold --cutouts --compare-detector"
     )
     found = {one for param in load("generate").params for one in param.opts}
     assert set(wanted.split()) <= found

@@ -32,6 +32,21 @@ Dtype = Annotated[str, Option("--dtype", help="auto, float32, bfloat16, float16.
 Overflow = Annotated[str, Option("--overflow", help="Too many instances: error, or keep the largest.")]
 NoLayout = Annotated[bool, Option("--no-layout", help="Follow the prompt only.")]
 OtherBackbone = Annotated[bool, Option("--allow-other-backbone", help="Run an adapter on other weights.")]
+Ground = Annotated[bool, Option("--ground", help="Also masks, out of the same sampling.")]
+Classes = Annotated[
+    list[str], Option("--classes", help="What to find; repeat, or commas. Else the scene's phrases.")
+]
+Head = Annotated[str, Option("--head", metavar="NAME|FILE", help="A grounding head; else the model's own.")]
+GroundRule = Annotated[
+    str, Option("--ground-rule", help="argmax: a pixel has one class or none; independent: any number.")
+]
+GroundThreshold = Annotated[
+    float, Option("--ground-threshold", help="Probability from which a pixel belongs to a class.")
+]
+Cutouts = Annotated[bool, Option("--cutouts", help="Also every class on transparent ground.")]
+CompareDetector = Annotated[
+    bool, Option("--compare-detector", help="Also the masks of our detector, and the IoU with them.")
+]
 Out = Annotated[Path, Option("--out", help="Folder for the pictures.")]
 Overwrite = Annotated[bool, Option("--overwrite", help="Draw again what is there already.")]
 Json = Annotated[bool, Option("--json", help="Print JSON: one object per line.")]

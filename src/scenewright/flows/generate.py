@@ -34,6 +34,7 @@ from scenewright.scene import Record
 
 if TYPE_CHECKING:
     from scenewright.backbone.model import Backbone
+    from scenewright.flows.ground import Grounder, Listen
     from scenewright.models.bundle import Bundle
     from scenewright.scene import Scene
 
@@ -100,13 +101,15 @@ def sampled(
     options: GenerateOptions,
     *,
     attached: bool = False,
+    listen: Listen | None = None,
     on_step: Callable[[StepInfo], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Sampled:
     """As `latents`, with what found no place in the layout.
 
-    `on_step` is told about every evaluation, `should_stop` is asked before it (a true answer raises
-    `backbone.loop.Stopped`). Raises InputError when sizes, seeds or the number of instances do not fit.
+    `listen` may wrap the network before guidance does. `on_step` is told about every evaluation,
+    `should_stop` is asked before it (a true answer raises `backbone.loop.Stopped`). Raises InputError when
+    sizes, seeds or the number of instances do not fit.
     """
     _check(backbone, scenes, seeds)
     width, height = scenes[0].size_wh
@@ -119,6 +122,8 @@ def sampled(
     noise = Noise(scheduler, options.steps)
     z_BChw = noise.start(initial(seeds, shape, backbone.device))
     denoise = network(backbone.unet)
+    if listen is not None:
+        denoise = listen(denoise, noise, negative)
     if adapter is not None:
         denoise = gated(denoise, gate_schedule(noise.steps, options.gate))
     denoise = guided(denoise, options.guidance, negative)
@@ -167,13 +172,21 @@ def render(
     options: GenerateOptions,
     on_step: Callable[[StepInfo], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    *,
+    ground: Grounder | None = None,
 ) -> list[Record | Unfit]:
     """One batch: the record of each scene, in order; `Unfit` in place of one that came to nothing.
 
-    The scene of a record has the seed it was made with, so that it leads to the same picture again.
+    The scene of a record has the seed it was made with, so that it leads to the same picture again. With
+    `ground` the records have masks, out of the same run.
     """
     adapter: Any = bundle.adapter if options.layout else None
-    done = sampled(bundle.backbone, adapter, scenes, seeds, options, on_step=on_step, should_stop=should_stop)
+    listener = None if ground is None else ground.listener()
+    with listener or nullcontext():
+        done = sampled(
+            bundle.backbone, adapter, scenes, seeds, options,
+            listen=listener, on_step=on_step, should_stop=should_stop,
+        )  # fmt: skip
     fine_B = torch.isfinite(done.z_BChw).flatten(1).all(1).tolist()
     image_BHW3 = decode(bundle.backbone, torch.nan_to_num(done.z_BChw))
     found: list[Record | Unfit] = []
@@ -182,11 +195,16 @@ def render(
             words = "sampling gave numbers that are no picture"
             found.append(Unfit(words, "try a lower --guidance, or --dtype float32"))
             continue
-        facts = provenance(bundle, options, scene, seed)
+        facts = provenance(bundle, options, scene, seed, ground)
         if done.dropped[b]:
             facts["dropped"] = list(done.dropped[b])
         found.append(Record(image_BHW3[b], scene.replace(seed=seed), provenance=facts))
-    return found
+    if ground is None or listener is None or not any(fine_B):
+        return found
+    rows = [b for b, fine in enumerate(fine_B) if fine]
+    made = [one for one in found if isinstance(one, Record)]
+    masked = dict(zip(rows, ground.grounded(made, listener.heard(rows)), strict=True))
+    return [masked.get(b, one) for b, one in enumerate(found)]
 
 
 def generate(
@@ -196,8 +214,10 @@ def generate(
     options: GenerateOptions,
     on_progress: Callable[[float, int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    *,
+    ground: Grounder | None = None,
 ) -> Iterator[Record]:
-    """A record for each scene, in their order; sizes may differ.
+    """A record for each scene, in their order; sizes may differ. With `ground` they have masks.
 
     `on_progress` is told (pictures done, pictures in all) after every step. Raises InputError when scenes,
     seeds and model do not fit together, `Unfit` for numbers that are no picture, Stopped.
@@ -207,7 +227,8 @@ def generate(
     for members in batches(scenes, options.batch):
         tell = stepwise(on_progress, finished, len(members), len(scenes))
         part = [scenes[k] for k in members], [seeds[k] for k in members]
-        for k, record in zip(members, render(bundle, *part, options, tell, should_stop), strict=True):
+        made = render(bundle, *part, options, tell, should_stop, ground=ground)
+        for k, record in zip(members, made, strict=True):
             if isinstance(record, Unfit):
                 raise record
             ready[k] = record

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scenewright.backbone.imports import without_collection
 from scenewright.errors import InputError
-from scenewright.flows.options import GenerateOptions
+from scenewright.flows.ground_words import with_classes
+from scenewright.flows.options import GenerateOptions, GroundOptions
 
 if TYPE_CHECKING:
+    from scenewright.flows.ground import Grounder
     from scenewright.models.bundle import Bundle
     from scenewright.scene import Record, Scene
 
@@ -20,6 +22,9 @@ class Model:
     """A backbone with its adapter, ready to draw."""
 
     bundle: Bundle
+    any_backbone: bool = False
+    """Whether adapters may run on other weights than those they were trained on."""
+    _grounders: dict[GroundOptions, Grounder] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(
@@ -39,7 +44,8 @@ class Model:
         with without_collection():
             from scenewright.models.load import load_bundle
 
-            return cls(load_bundle(name, device, dtype, allow_other_backbone=allow_other_backbone))
+            bundle = load_bundle(name, device, dtype, allow_other_backbone=allow_other_backbone)
+            return cls(bundle, allow_other_backbone)
 
     def generate(
         self,
@@ -47,13 +53,15 @@ class Model:
         seeds: Sequence[int] | None = None,
         options: GenerateOptions | None = None,
         *,
+        ground: GroundOptions | None = None,
         on_progress: Callable[[float, int], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> list[Record]:
         """One record per scene, in order; scenes may differ in size and layout.
 
-        `seeds`, one per scene, default to the scenes' own, and those to `Scene.auto_seed`. `on_progress` is
-        told (pictures done, pictures in all); a true answer of `should_stop` raises
+        `seeds`, one per scene, default to the scenes' own, and those to `Scene.auto_seed`. With `ground` the
+        records have masks, out of the same sampling: of the scene's phrases, or of the classes that it names.
+        `on_progress` is told (pictures done, pictures in all); a true answer of `should_stop` raises
         `backbone.loop.Stopped`. Raises InputError when scenes, seeds and model do not fit together.
         """
         from scenewright.flows.generate import generate
@@ -66,7 +74,18 @@ class Model:
         if len(seeds) != len(scenes):
             raise InputError(f"{len(seeds)} seeds for {len(scenes)} scenes", "give one seed per scene")
         chosen = options or GenerateOptions()
-        return list(generate(self.bundle, list(scenes), list(seeds), chosen, on_progress, should_stop))
+        grounder = None if ground is None else self.grounder(ground)
+        wide = list(scenes) if ground is None else [with_classes(one, ground.classes) for one in scenes]
+        made = generate(self.bundle, wide, list(seeds), chosen, on_progress, should_stop, ground=grounder)
+        return list(made)
+
+    def grounder(self, options: GroundOptions) -> Grounder:
+        """The grounding head for this model that `options` name, loaded once. Raises ModelError."""
+        from scenewright.flows.ground import Grounder
+
+        if options not in self._grounders:
+            self._grounders[options] = Grounder.load(self.bundle, options, allow_other=self.any_backbone)
+        return self._grounders[options]
 
 
 load = Model.load

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scenewright.flows.ground_words import check_wanted, with_classes
 from scenewright.flows.jobs import Request, jobs, read, sized
 from scenewright.flows.model import Model
-from scenewright.flows.options import GenerateOptions
+from scenewright.flows.options import GenerateOptions, GroundOptions
 from scenewright.flows.write import Outcome, Written, check_folder, write
 from scenewright.scene import Scene
 from scenewright.scene.io import read_png_document
@@ -34,12 +35,13 @@ def produce(
     options: GenerateOptions,
     out: Path,
     *,
+    ground: GroundOptions | None = None,
     overwrite: bool = False,
     on_note: Callable[[str], None] | None = None,
     on_done: Callable[[Outcome], None] | None = None,
     on_progress: Callable[[float, int], None] | None = None,
 ) -> Written:
-    """Draw what is asked for into the folder `out`.
+    """Draw what is asked for into the folder `out`; with `ground`, masks of what is in the pictures too.
 
     `on_note` is told what the user should know (a size that was changed); `on_done` and `on_progress` as in
     `write.write`. Scenes, folder, model and their fit are checked in this order before anything is written;
@@ -47,18 +49,31 @@ def produce(
     """
     scenes = read(request)
     check_folder(out)
+    classes = ground.classes if ground else ()
+    told = (
+        check_wanted([(one.name, with_classes(one.scene, classes)) for one in scenes], classes)
+        if ground
+        else []
+    )
     bundle = Model.load(
         model.name, device=model.device, dtype=model.dtype, allow_other_backbone=model.allow_other_backbone
     ).bundle
     scenes, notes = sized(scenes, request, bundle.backbone.native_wh)
-    for note in (*notes, *remade(request.files, bundle, options)):
+    for note in (*notes, *told, *remade(request.files, bundle, options)):
         if on_note:
             on_note(note)
+    grounder = None
+    if ground is not None:
+        from scenewright.flows.ground import Grounder
+
+        grounder = Grounder.load(bundle, ground, allow_other=model.allow_other_backbone)
+    work = [replace(job, scene=with_classes(job.scene, classes)) for job in jobs(scenes, request)]
     return write(
         bundle,
-        jobs(scenes, request),
+        work,
         options,
         out,
+        ground=grounder,
         overwrite=overwrite,
         on_done=on_done,
         on_progress=on_progress,
@@ -76,6 +91,6 @@ def remade(files: Sequence[Path], bundle: Bundle, options: GenerateOptions) -> l
         if not document or not isinstance(made, dict) or "steps" not in made:  # a drawing, or no record
             continue
         scene, seed = Scene.from_json(document["scene"]), made.get("seed", 0)
-        if other := differences(made, provenance(bundle, options, scene, seed)):
+        if other := differences(made, provenance(bundle, options, scene, seed), ("grounding",)):
             notes.append(f"{path} was made with {'; '.join(other[:4])}: expect another picture")
     return notes

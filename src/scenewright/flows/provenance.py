@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from scenewright.models.version import version
 
 if TYPE_CHECKING:
+    from scenewright.flows.ground import Grounder
     from scenewright.flows.options import GenerateOptions
     from scenewright.models.bundle import Bundle
     from scenewright.scene import Scene
@@ -17,7 +19,9 @@ UNCOMPARED = ("versions", "dropped")
 """Keys in which two runs of the same request may differ."""
 
 
-def provenance(bundle: Bundle, options: GenerateOptions, scene: Scene, seed: int) -> dict[str, Any]:
+def provenance(
+    bundle: Bundle, options: GenerateOptions, scene: Scene, seed: int, ground: Grounder | None = None
+) -> dict[str, Any]:
     """What a record says about its making; equal for equal requests."""
     from scenewright.backbone.schedulers import SCHEDULERS
 
@@ -36,13 +40,14 @@ def provenance(bundle: Bundle, options: GenerateOptions, scene: Scene, seed: int
         "negative": options.negative if scene.negative is None else scene.negative,
         "seed": seed,
         "dtype": str(backbone.dtype).removeprefix("torch."),
+        **({"grounding": facts} if ground and (facts := ground.facts(scene)) else {}),
         "versions": {"scenewright": version(), **_installed("torch", "diffusers", "transformers")},
     }
 
 
-def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
+def differences(found: dict[str, Any], expected: dict[str, Any], uncompared: Sequence[str] = ()) -> list[str]:
     """Where an existing picture's provenance differs from the one expected: "steps 20, now 5"."""
-    keys = [key for key in {**expected, **found} if key not in UNCOMPARED]
+    keys = [key for key in {**expected, **found} if key not in (*UNCOMPARED, *uncompared)]
     return [
         f"{key} {_short(found.get(key))}, now {_short(expected.get(key))}"
         for key in keys
@@ -52,7 +57,11 @@ def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
 
 def _short(value: Any) -> str:
     if isinstance(value, dict):
-        return " ".join(str(value[key]) for key in sorted(value, reverse=True))
+        return " ".join(
+            _short(value[key]) if key == "classes" else str(value[key]) for key in sorted(value, reverse=True)
+        )
+    if isinstance(value, list):
+        return ",".join(str(one) for one in value)
     return "none" if value is None else repr(value) if isinstance(value, str) else str(value)
 
 

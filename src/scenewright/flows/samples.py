@@ -29,6 +29,9 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 OWN_SHEETS = ("sheet.png",)
 """Pictures of pictures that our own commands leave in a folder."""
 
+OWN_ENDS = (".overlay", ".mask", ".cutout")
+"""How the names of pictures end, before ".png", that our own commands put beside a picture."""
+
 Progress = Callable[[float, int], None]
 """Told (pictures done, pictures in all)."""
 
@@ -99,7 +102,7 @@ def read_samples(source: Path, on_progress: Progress | None = None) -> Samples:
 
 
 def _of_folder(folder: Path) -> list[tuple[Path, Scene | None]]:
-    """Pictures in it, except overlays and sheets of our own."""
+    """Pictures in it, except overlays, masks and sheets of our own."""
     try:
         names = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
     except OSError as fault:
@@ -109,7 +112,7 @@ def _of_folder(folder: Path) -> list[tuple[Path, Scene | None]]:
 
 
 def _is_ours(path: Path) -> bool:
-    return path.name in OWN_SHEETS or path.stem.endswith(".overlay")
+    return path.name in OWN_SHEETS or path.stem.endswith(OWN_ENDS)
 
 
 def _of_file(file: Path) -> list[tuple[Path, Scene | None]]:

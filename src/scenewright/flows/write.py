@@ -1,8 +1,9 @@
 """Pictures on disk: draw what is missing, whole files only, resume by name, a sheet of everything at the end.
 
-Each picture is ``NAME.png`` (its record inside), ``NAME.scene.json`` and ``NAME.overlay.png``; beside them
-``sheet.png`` and, if something failed, ``failed.jsonl``. The unit of work is the batch with fixed membership:
-a run that was interrupted and continued leaves the same bytes as one that was not.
+Each picture is ``NAME.png`` (its record inside), ``NAME.scene.json`` and ``NAME.overlay.png``; with masks
+``NAME.CLASS.mask.png`` and ``NAME.CLASS.cutout.png``; beside them ``sheet.png`` and, if something failed,
+``failed.jsonl``. The unit of work is the batch with fixed membership: a run that was interrupted and
+continued leaves the same bytes as one that was not.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from scenewright.errors import InputError, ScenewrightError, StorageError
+from scenewright.flows.ground_files import CUTOUT_END, MASK_END, class_files, contents, overlay_picture
 from scenewright.flows.jobs import Job
 from scenewright.scene import Record, contact_sheet, overlay
 from scenewright.scene import io as picture_files
@@ -23,6 +25,7 @@ from scenewright.scene.reading import scene_text
 from scenewright.scene.record import SCENE_SUFFIX
 
 if TYPE_CHECKING:
+    from scenewright.flows.ground import Grounder
     from scenewright.flows.options import GenerateOptions
     from scenewright.models.bundle import Bundle
     from scenewright.scene import Scene
@@ -42,21 +45,31 @@ State = Literal["made", "kept", "failed"]
 
 @dataclass(frozen=True)
 class Files:
-    """The files of one picture; `overlay` is None where none is wanted."""
+    """The files of one picture; `overlay` is None where none is wanted; `masks` and `cutouts` by class."""
 
     png: Path
     scene: Path
     overlay: Path | None
+    masks: Mapping[str, Path] = field(default_factory=dict)
+    cutouts: Mapping[str, Path] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, out: Path, name: str, *, overlay: bool = True) -> Files:
-        """Those of the picture `name` in the folder `out`."""
-        drawn = out / f"{name}.overlay.png" if overlay else None
-        return cls(out / f"{name}.png", out / f"{name}{SCENE_SUFFIX}", drawn)
+    def of(
+        cls, out: Path, name: str, *, overlay: bool = True, labels: Sequence[str] = (), cutouts: bool = False
+    ) -> Files:
+        """Those of the picture `name` in the folder `out`; `labels` are the classes that have masks."""
+        return cls(
+            out / f"{name}.png",
+            out / f"{name}{SCENE_SUFFIX}",
+            out / f"{name}.overlay.png" if overlay else None,
+            class_files(out, name, labels, MASK_END),
+            class_files(out, name, labels if cutouts else (), CUTOUT_END),
+        )
 
     def complete(self) -> bool:
         """Whether all of them are there."""
-        return all(path is None or path.is_file() for path in (self.png, self.scene, self.overlay))
+        several = (*self.masks.values(), *self.cutouts.values())
+        return all(path is None or path.is_file() for path in (self.png, self.scene, self.overlay, *several))
 
 
 @dataclass(frozen=True)
@@ -79,6 +92,11 @@ class Outcome:
             "picture": str(self.files.png),
             "scene": str(self.files.scene),
             **({"overlay": str(self.files.overlay)} if self.files.overlay else {}),
+            **{
+                kind: {label: str(path) for label, path in paths.items()}
+                for kind, paths in (("masks", self.files.masks), ("cutouts", self.files.cutouts))
+                if paths
+            },
             "seed": self.job.seed,
             "prompt": self.job.scene.prompt,
         }
@@ -122,12 +140,13 @@ def write(
     options: GenerateOptions,
     out: Path,
     *,
+    ground: Grounder | None = None,
     overwrite: bool = False,
     overlays: bool = True,
     on_done: Callable[[Outcome], None] | None = None,
     on_progress: Callable[[float, int], None] | None = None,
 ) -> Written:
-    """Draw all jobs that are not in `out` yet.
+    """Draw all jobs that are not in `out` yet; with `ground`, masks come with the pictures.
 
     Everything is checked before the first picture is drawn: raises InputError when scenes and model do not
     fit together, or when a picture of that name was made in another way (unless `overwrite`). A picture that
@@ -138,8 +157,13 @@ def write(
     from scenewright.flows.generate import batches
 
     check_jobs(bundle, jobs, options)
-    files = [Files.of(out, job.name, overlay=overlays) for job in jobs]
-    kept = [] if overwrite else _kept(bundle, jobs, options, files)
+    if ground is not None:
+        ground.check([job.scene for job in jobs])
+    files = [
+        Files.of(out, job.name, overlay=overlays, **({} if ground is None else ground.files(job.scene)))
+        for job in jobs
+    ]
+    kept = [] if overwrite else _kept(bundle, jobs, options, files, ground)
     outcomes: dict[int, Outcome] = {k: Outcome(jobs[k], files[k], "kept") for k in kept}
     missing = [k for k in range(len(jobs)) if k not in outcomes]
     work = [
@@ -152,7 +176,7 @@ def write(
             on_done(outcomes[k])
     fresh = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
-        _draw(bundle, jobs, options, files, work, outcomes, on_done, on_progress)
+        _draw(bundle, jobs, options, files, work, outcomes, ground, on_done, on_progress)
         results = tuple(outcomes[k] for k in range(len(jobs)))
         failures = _note_failures(results, out)
         return Written(results, _sheet(results, out), failures)
@@ -179,7 +203,13 @@ def check_jobs(bundle: Bundle, jobs: Sequence[Job], options: GenerateOptions) ->
             )
 
 
-def _kept(bundle: Bundle, jobs: Sequence[Job], options: GenerateOptions, files: Sequence[Files]) -> list[int]:
+def _kept(
+    bundle: Bundle,
+    jobs: Sequence[Job],
+    options: GenerateOptions,
+    files: Sequence[Files],
+    ground: Grounder | None,
+) -> list[int]:
     """Places of the jobs whose pictures are there, made in just this way."""
     from scenewright.flows.provenance import differences, provenance
 
@@ -193,9 +223,8 @@ def _kept(bundle: Bundle, jobs: Sequence[Job], options: GenerateOptions, files: 
         if document is None:
             continue
         made = document.get("provenance")
-        other = differences(
-            made if isinstance(made, dict) else {}, provenance(bundle, options, scene, job.seed)
-        )
+        asked = provenance(bundle, options, scene, job.seed, ground)
+        other = differences(made if isinstance(made, dict) else {}, asked)
         if document.get("scene") != scene.to_json():
             other.insert(0, "another scene")
         if other:
@@ -232,6 +261,7 @@ def _draw(
     files: Sequence[Files],
     work: Sequence[tuple[int, ...]],
     outcomes: dict[int, Outcome],
+    ground: Grounder | None,
     on_done: Callable[[Outcome], None] | None,
     on_progress: Callable[[float, int], None] | None,
 ) -> None:
@@ -241,7 +271,7 @@ def _draw(
     total, before = sum(len(members) for members in work), 0
     for members in work:
         tell = stepwise(on_progress, before, len(members), total)
-        results = _rendered(bundle, [jobs[k] for k in members], options, tell)
+        results = _rendered(bundle, [jobs[k] for k in members], options, ground, tell)
         for k, result in zip(members, results, strict=True):
             if k in outcomes:  # drawn again because its batch was not complete
                 continue
@@ -257,13 +287,14 @@ def _draw(
 
 
 def _rendered(
-    bundle: Bundle, jobs: Sequence[Job], options: GenerateOptions, tell: Any
+    bundle: Bundle, jobs: Sequence[Job], options: GenerateOptions, ground: Grounder | None, tell: Any
 ) -> Sequence[Record | Exception]:
     """The records of one batch, or why there is none."""
     from scenewright.flows.generate import render
 
     try:
-        return render(bundle, [job.scene for job in jobs], [job.seed for job in jobs], options, tell)
+        scenes, seeds = [job.scene for job in jobs], [job.seed for job in jobs]
+        return render(bundle, scenes, seeds, options, tell, ground=ground)
     except StorageError:
         raise
     except ScenewrightError as fault:
@@ -277,12 +308,11 @@ def _rendered(
 
 def _save(record: Record, files: Files) -> None:
     """All files of a picture; the PNG appears last, so that it stands for a finished picture."""
-    contents = record.files(files.png.parent, files.png.stem)
-    ordered = {files.scene: contents[files.scene], files.png: contents[files.png]}
+    whole = record.files(files.png.parent, files.png.stem)
+    ordered = {files.scene: whole[files.scene], files.png: whole[files.png]}
     if files.overlay is not None:
-        drawn = picture_files.png_bytes(overlay(record.image, record.scene, record.masks))
-        ordered = {files.overlay: drawn, **ordered}
-    picture_files.atomic_write_all(ordered)
+        ordered = {files.overlay: picture_files.png_bytes(overlay_picture(record)), **ordered}
+    picture_files.atomic_write_all({**contents(record, files.masks, files.cutouts), **ordered})
 
 
 def _note_failures(outcomes: Sequence[Outcome], out: Path) -> Path | None:
@@ -302,10 +332,11 @@ def _sheet(outcomes: Sequence[Outcome], out: Path) -> Path | None:
     layouts = any(one.job.scene.instances for one in shown)
     pictures, captions = [], []
     for one in shown:
-        pictures.append(picture_files.read_image(one.files.png))
+        record = Record.load(one.files.png)
+        pictures.append(record.image)
         captions.append(one.job.scene.prompt)
         if layouts:
-            pictures.append(overlay(pictures[-1], one.job.scene, size_px=CELL_PX))
+            pictures.append(overlay(record.image, record.scene, record.masks, size_px=CELL_PX))
             captions.append(", ".join(item.phrase for item in one.job.scene.instances))
     columns = (
         (2 if len(shown) < 2 else 4 if len(shown) < 7 else 6 if len(shown) < 16 else 8) if layouts else None

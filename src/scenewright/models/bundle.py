@@ -28,13 +28,15 @@ class Bundle:
 
     @cached_property
     def adapter_fingerprint(self) -> str:
-        """16 hex digits that name the adapter's weights (SHA-256 over names, shapes and half-precision
-        values); empty without one. Computed once, on first use."""
-        if self.adapter is None:
-            return ""
-        digest = hashlib.sha256()
-        for key, tensor in sorted(self.adapter.state_dict().items()):
-            half = tensor.detach().to(device="cpu", dtype=torch.float16).contiguous()
-            digest.update(f"{key}:{tuple(half.shape)};".encode())
-            digest.update(half.numpy().data)
-        return digest.hexdigest()[:16]
+        """The `fingerprint` of the adapter; empty without one. Computed once, on first use."""
+        return "" if self.adapter is None else fingerprint(self.adapter)
+
+
+def fingerprint(module: nn.Module) -> str:
+    """16 hex digits that name a module's weights: SHA-256 over names, shapes and half-precision values."""
+    digest = hashlib.sha256()
+    for key, tensor in sorted(module.state_dict().items()):
+        half = tensor.detach().to(device="cpu", dtype=torch.float16).contiguous()
+        digest.update(f"{key}:{tuple(half.shape)};".encode())
+        digest.update(half.numpy().data)
+    return digest.hexdigest()[:16]

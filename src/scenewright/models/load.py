@@ -9,9 +9,10 @@ import torch
 from scenewright.backbone.load import load_folder
 from scenewright.backbone.model import Backbone
 from scenewright.backbone.single_file import load_single_file
-from scenewright.errors import InputError, nearest
+from scenewright.errors import InputError, ModelError, nearest
 from scenewright.models.adapter import load_adapter, read_header
 from scenewright.models.bundle import Bundle
+from scenewright.models.heads import KIND as HEAD
 from scenewright.models.registry import Resolved, resolve
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -45,9 +46,15 @@ def load_bundle(
     backbone = _backbone(place, where, number)
     if place.adapter is None:
         return Bundle(backbone, None, name, notices=place.notices)
+    kind = read_header(place.adapter).kind
+    if kind == HEAD:
+        raise ModelError(
+            f"{name}: a grounding head finds things in pictures, it does not place them",
+            f"--model {name.split('+')[0]} --ground --head {place.adapter}",
+        )
     allowed = allow_other_backbone or place.any_backbone
     adapter = load_adapter(place.adapter, backbone, allow_other=allowed)
-    return Bundle(backbone, adapter, name, read_header(place.adapter).kind, place.notices)
+    return Bundle(backbone, adapter, name, kind, place.notices)
 
 
 def pick_device(word: str) -> torch.device:
