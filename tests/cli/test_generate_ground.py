@@ -1,4 +1,4 @@
-"""``scenewright generate --ground`` as a user runs it, on a tiny model with a tiny head."""
+"""``scenewright generate --ground`` and ``ground`` as a user runs them, on a tiny model with a tiny head."""
 
 from __future__ import annotations
 
@@ -82,3 +82,17 @@ def test_scenes_without_anything_to_look_for(cli, quick, tmp_path: Path) -> None
     ended = cli(*words)
     assert ended.code == 0 and "1 of 2 scenes have no instances and get no masks" in ended.err
     assert not list((tmp_path / "out").glob("grass.*.mask.png"))
+
+
+def test_pictures_that_are_there(cli, quick, tiny_model: str, tiny_head: Path, tmp_path: Path) -> None:
+    drawn = cli("generate", "--prompt", "a cat", "--classes", "cat", *quick).out.splitlines()[0]
+    words = ["--model", tiny_model.partition("+")[0], "--head", tiny_head, "--out", tmp_path / "again"]
+    ended = cli("ground", drawn, "--classes", "cat,dog", "--compare-detector", "--json", *words)
+    assert ended.code == 0, ended.err
+    first = json.loads(ended.out.splitlines()[0])
+    assert first["state"] == "made" and set(first["masks"]) == {"cat", "dog"}
+    assert "note: no prompt speaks of 'dog'" in ended.err
+    record = Record.load(first["picture"])
+    assert record.image.tobytes() == Record.load(drawn).image.tobytes()
+    assert set(record.scores["detector"]["classes"]) == {"cat", "dog"}
+    assert Path(json.loads(ended.out.splitlines()[1])["sheet"]).is_file()

@@ -14,6 +14,7 @@ COMMANDS = {
     "demo": ("scenewright.cli.demo:command", "Draw twelve scenes with the embedded model and score them."),
     "evaluate": ("scenewright.cli.evaluate:app", "Score pictures against what was asked for."),
     "generate": ("scenewright.cli.generate:command", "Pictures from scenes, prompts or COCO files."),
+    "ground": ("scenewright.cli.ground:command", "Masks of things in pictures that are there already."),
     "models": ("scenewright.cli.models:app", "Models: what there is, fetch, check, add, convert."),
     "reproduce": ("scenewright.cli.reproduce:app", "A paper's claim in miniature, as a table and plots."),
     "train": ("scenewright.cli.train:command", "Train a recipe, or continue one."),

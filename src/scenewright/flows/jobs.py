@@ -87,8 +87,8 @@ def read(request: Request) -> list[Named]:
     size_wh = request.size_wh or UNSIZED_WH
     found = [one for path in request.files for one in _named(path, _scenes(path, request.fmt, size_wh))]
     for text in request.prompts:
-        found.append(Named(_slug(text.lower())[:48].strip("-.") or "picture", Scene(text, size_wh)))
-    return list(_unique(found))
+        found.append(Named(slug(text.lower())[:48].strip("-.") or "picture", Scene(text, size_wh)))
+    return list(unique(found))
 
 
 def sized(
@@ -150,21 +150,21 @@ def _scenes(path: Path, fmt: str, size_wh: tuple[int, int]) -> list[Scene]:
 
 def _named(path: Path, scenes: Sequence[Scene]) -> Iterator[Named]:
     stem = path.name.removesuffix(SCENE_SUFFIX)
-    stem = _slug(stem if stem != path.name else path.stem) or "scene"
+    stem = slug(stem if stem != path.name else path.stem) or "scene"
     width = len(str(len(scenes)))
     for k, scene in enumerate(scenes):
         if scene.picture is not None and scene.picture.path and len(scenes) > 1:
-            yield Named(_slug(Path(scene.picture.path).stem) or stem, scene)
+            yield Named(slug(Path(scene.picture.path).stem) or stem, scene)
         else:
             yield Named(stem if len(scenes) == 1 else f"{stem}-{k + 1:0{width}d}", scene)
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
     """A plain file name: letters, digits, ".", "_" and "-"."""
     return re.sub(r"[^\w.]+", "-", text, flags=re.ASCII).strip("-.")[:100]
 
 
-def _unique(scenes: Sequence[Named]) -> Iterator[Named]:
+def unique(scenes: Sequence[Named]) -> Iterator[Named]:
     """The same names, "-2", "-3", ... added to those that came before; none is that of an overlay or mask."""
     taken = set(RESERVED)
     for one in scenes:

@@ -79,6 +79,13 @@ class Model:
         made = generate(self.bundle, wide, list(seeds), chosen, on_progress, should_stop, ground=grounder)
         return list(made)
 
+    def ground(self, records: Sequence[Record], options: GroundOptions) -> list[Record]:
+        """The records with masks found in their finished pictures; `flows.ground_pictures.picture_record`
+        makes a record of a photograph. Raises ModelError without a grounding head for this model."""
+        from scenewright.flows.ground_pictures import ground_pictures
+
+        return ground_pictures(records, self.grounder(options))
+
     def grounder(self, options: GroundOptions) -> Grounder:
         """The grounding head for this model that `options` name, loaded once. Raises ModelError."""
         from scenewright.flows.ground import Grounder

@@ -107,11 +107,12 @@ def _of_folder(folder: Path) -> list[tuple[Path, Scene | None]]:
         names = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
     except OSError as fault:
         raise picture_files.cannot("read", folder, fault) from fault
-    kept = [path for path in names if not path.name.startswith(".") and not _is_ours(path)]
+    kept = [path for path in names if not path.name.startswith(".") and not is_ours(path)]
     return [(path, None) for path in kept]
 
 
-def _is_ours(path: Path) -> bool:
+def is_ours(path: Path) -> bool:
+    """Whether a picture is an overlay, a mask or a sheet that our own commands wrote."""
     return path.name in OWN_SHEETS or path.stem.endswith(OWN_ENDS)
 
 

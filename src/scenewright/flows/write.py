@@ -179,7 +179,7 @@ def write(
         _draw(bundle, jobs, options, files, work, outcomes, ground, on_done, on_progress)
         results = tuple(outcomes[k] for k in range(len(jobs)))
         failures = _note_failures(results, out)
-        return Written(results, _sheet(results, out), failures)
+        return Written(results, write_sheet(results, out), failures)
     except StorageError:
         _remove_empty(fresh)
         raise
@@ -276,7 +276,7 @@ def _draw(
             if k in outcomes:  # drawn again because its batch was not complete
                 continue
             if isinstance(result, Record):
-                _save(result, files[k])
+                save(result, files[k])
                 outcomes[k] = Outcome(jobs[k], files[k], "made")
             else:
                 hint = getattr(result, "hint", "")
@@ -306,7 +306,7 @@ def _rendered(
         return [ScenewrightError(f"out of memory: {words}", "a smaller --batch or --size")] * len(jobs)
 
 
-def _save(record: Record, files: Files) -> None:
+def save(record: Record, files: Files) -> None:
     """All files of a picture; the PNG appears last, so that it stands for a finished picture."""
     whole = record.files(files.png.parent, files.png.stem)
     ordered = {files.scene: whole[files.scene], files.png: whole[files.png]}
@@ -324,7 +324,7 @@ def _note_failures(outcomes: Sequence[Outcome], out: Path) -> Path | None:
     return None
 
 
-def _sheet(outcomes: Sequence[Outcome], out: Path) -> Path | None:
+def write_sheet(outcomes: Sequence[Outcome], out: Path) -> Path | None:
     """The contact sheet: each picture, and beside it the same with its layout if any scene has one."""
     shown = [one for one in outcomes if one.state != "failed"][:ON_SHEET]
     if not shown:
