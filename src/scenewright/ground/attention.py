@@ -33,6 +33,9 @@ from scenewright.ground.words import Name, checked, find_spans, offsets_of, toke
 CERTAIN = 1e-4
 """Map values are kept this far from 0 and 1 when they become logits."""
 
+FLAT = 1e-3
+"""A map whose values differ by less than this share of the largest says nothing about places."""
+
 
 class AttentionTaps:
     """Records the cross-attention of the conditional rows at sampler step `step` (None: of every call, the
@@ -211,5 +214,6 @@ def _resized(maps_Mhw: Tensor, size_hw: tuple[int, int]) -> Tensor:
 
 
 def _stretched(maps_Ahw: Tensor) -> Tensor:
+    """Each map from 0 to 1; one that hardly varies (by FLAT of its height) stays low instead of noise."""
     low, high = maps_Ahw.amin((-2, -1), keepdim=True), maps_Ahw.amax((-2, -1), keepdim=True)
-    return (maps_Ahw - low) / (high - low).clamp_min(1e-8)
+    return (maps_Ahw - low) / torch.maximum(high - low, FLAT * high).clamp_min(1e-12)

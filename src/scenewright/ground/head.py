@@ -128,12 +128,12 @@ class GroundingHead(nn.Module):
         [0, 1] for heads with `config.attention` of them (``[B, K, h, w]`` where it is 1). Raises ModelError
         for features of another network or tap layout, InputError for tensors that do not fit together.
         """
+        if attention_BKAhw is not None and attention_BKAhw.ndim == 4:
+            attention_BKAhw = attention_BKAhw.unsqueeze(2)
         used_BK = self._check(features, classes_BKD, used_BK, attention_BKAhw)
         fused_BFhw = self.fuse(features)
         queries_BKD = self._queries(classes_BKD)
         if self.refinement is not None and attention_BKAhw is not None:
-            if attention_BKAhw.ndim == 4:
-                attention_BKAhw = attention_BKAhw.unsqueeze(2)
             attention_BKAhw = attention_BKAhw.to(fused_BFhw)
             queries_BKD = queries_BKD + self.refinement.seek(fused_BFhw, attention_BKAhw)
         masks_BKF = self.embed(self.decode(queries_BKD, self.tokens(fused_BFhw), used_BK))
@@ -214,11 +214,9 @@ class GroundingHead(nn.Module):
                 f"{'none were' if attention is None else 'some were'} given"
             )
         shape = classes_BKD.shape[:2]
-        if attention is not None and attention.shape[:2] + attention.shape[-2:] != shape + features.size_hw:
-            raise InputError(
-                f"attention maps of shape {tuple(attention.shape)} for {tuple(shape)} samples and classes "
-                f"at {features.size_hw}"
-            )
+        maps = (*shape, self.config.attention, *features.size_hw)
+        if attention is not None and tuple(attention.shape) != maps:
+            raise InputError(f"attention maps of shape {tuple(attention.shape)}; {maps} expected")
         if used_BK is None:
             return torch.ones(shape, dtype=torch.bool, device=classes_BKD.device)
         if used_BK.shape != shape:
