@@ -16,10 +16,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scenewright.errors import InputError, StorageError
+from scenewright.data.record_files import record_files
+from scenewright.errors import InputError
 from scenewright.scene import IGNORE, Record, Transform
 from scenewright.scene.label_space import LabelSpace, Map, class_map
-from scenewright.scene.record import SCENE_SUFFIX
 from scenewright.train.annotated import Annotated
 
 Picture = NDArray[np.uint8]
@@ -108,35 +108,13 @@ class Joined:
 
 
 def open_records(folders: Sequence[Path], space: LabelSpace, count: int = 0) -> RecordSet:
-    """The Records in folders and the folders in them, sorted by path; the first `count`, all if 0.
+    """The first `count` Records in folders, all if 0; see `record_files` for order and errors.
 
-    A picture is a Record if its scene lies beside it. The first one is read. Raises StorageError for a folder
-    that is not there, InputError for fewer than `count` Records, none at all, or one without a map.
+    The first one is read. Raises InputError, too, if it has no map.
     """
-    paths: list[Path] = []
-    for folder in folders:
-        if not folder.is_dir():
-            raise StorageError(
-                f"there is no folder {folder}", "it should hold Records: NAME.png with a scene"
-            )
-        paths += [file for file in sorted(folder.rglob("*.png")) if _is_record(file)]
-    words = ", ".join(str(folder) for folder in folders)
-    if not paths:
-        raise InputError(
-            f"no Record (NAME.png with NAME{SCENE_SUFFIX}) in {words}",
-            "`scenewright dataset build` and `scenewright generate --ground` write some",
-        )
-    if count > len(paths):
-        raise InputError(
-            f"{count} pictures were asked for, {words} has {len(paths)}", "ask for fewer, or make more"
-        )
-    found = RecordSet(tuple(paths[: count or len(paths)]), space)
+    found = RecordSet(record_files(folders, count), space)
     found.item(0)
     return found
-
-
-def _is_record(picture: Path) -> bool:
-    return not picture.name.startswith(".") and picture.with_suffix(SCENE_SUFFIX).is_file()
 
 
 def view(

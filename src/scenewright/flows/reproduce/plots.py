@@ -40,29 +40,29 @@ DPI = 110
 def plots(results: Results) -> dict[str, bytes]:
     """File name -> PNG; equal results give equal bytes on one machine."""
     found = {
-        "conditions.png": _figure(lambda axes: _bars(axes[0], results), 1, (12.5, 5.0)),
-        "by-number.png": _figure(
+        "conditions.png": figure(lambda axes: _bars(axes[0], results), 1, (12.5, 5.0)),
+        "by-number.png": figure(
             lambda axes: _groups(axes, results, "instances", NUMBERS, "instances in the scene"),
             4,
             (16.0, 4.2),
         ),
-        "by-size.png": _figure(
+        "by-size.png": figure(
             lambda axes: _groups(axes, results, "size", SIZES, "side of the box, in sides of the picture"),
             4,
             (16.0, 4.2),
         ),
     }
     if results.swept:
-        found["sweep.png"] = _figure(lambda axes: _sweep(axes[0], results), 1, (7.5, 5.0))
+        found["sweep.png"] = figure(lambda axes: _sweep(axes[0], results), 1, (7.5, 5.0))
     if results.curve:
         curve = results.curve
         losses = any("loss_no_layout" in one.values for one in curve.points)
         panels = 3 if losses else 2
-        found["training.png"] = _figure(lambda axes: _training(axes, curve), panels, (6.0 * panels, 4.6))
+        found["training.png"] = figure(lambda axes: _training(axes, curve), panels, (6.0 * panels, 4.6))
     return found
 
 
-def _figure(draw: Any, panels: int, size: tuple[float, float]) -> bytes:
+def figure(draw: Any, panels: int, size: tuple[float, float]) -> bytes:
     """A row of panels, drawn by `draw(axes)`, as PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -124,7 +124,7 @@ def _groups(axes: Any, results: Results, what: str, names: Sequence[str], words:
         for condition in (*(one.name for one in CONDITIONS), RENDERS):
             parts = results.tables[condition].groups[what]
             there = [(k, parts[key].values[name]) for k, key in enumerate(keys) if key in parts]
-            _line(axis, there, COLOURS[condition], TITLES[condition])
+            line(axis, there, COLOURS[condition], TITLES[condition])
         counts = [results.ceiling.groups[what][key].instances for key in keys]
         axis.set_xticks(
             range(len(keys)), [f"{key}\n{count}" for key, count in zip(keys, counts, strict=True)], fontsize=8
@@ -136,7 +136,7 @@ def _groups(axes: Any, results: Results, what: str, names: Sequence[str], words:
     axes[0].figure.legend(lines, labels, fontsize=9, frameon=False, ncols=4, loc="outside lower center")
 
 
-def _line(axis: Any, there: Sequence[tuple[float, Value]], colour: str, label: str, **style: Any) -> None:
+def line(axis: Any, there: Sequence[tuple[float, Value]], colour: str, label: str, **style: Any) -> None:
     """Points with intervals, joined."""
     axis.errorbar(
         [x for x, _ in there],
@@ -154,9 +154,9 @@ def _sweep(axis: Any, results: Results) -> None:
     """Metrics over the share of steps with open gates; settings with falling gates as crosses."""
     for name, colour in SWEPT.items():
         plain = [(one.stage.on, one.scores.values[name]) for one in results.swept if not one.stage.falling]
-        _line(axis, plain, colour, METRICS[name].title)
+        line(axis, plain, colour, METRICS[name].title)
         staged = [(one.open_steps, one.scores.values[name]) for one in results.swept if one.stage.falling]
-        _line(axis, staged, colour, "_", marker="x", markersize=8, linestyle="none")
+        line(axis, staged, colour, "_", marker="x", markersize=8, linestyle="none")
         if results.swept_ceiling is not None:
             best = results.swept_ceiling.values[name].value
             axis.axhline(best, color=colour, linewidth=0.8, linestyle=":")
