@@ -36,11 +36,11 @@ place() { # place FROM TO: a copy that appears whole or not at all
 for stage in "${STAGES[@]}"; do
   case $stage in
     judges) # from renders alone; nothing that is generated ever reaches them
-      for judge in detector textures verifier clip clip-2 segmenter segmenter-2 looks; do
+      for judge in detector textures verifier clip clip-2 segmenter segmenter-2 looks labeller; do
         train "judge-$judge"
       done
       place "$OUT/judge-textures/export/detector.safetensors" "$WEIGHTS/detector.safetensors"
-      for judge in verifier looks; do
+      for judge in verifier looks labeller; do
         place "$OUT/judge-$judge/export/$judge.safetensors" "$WEIGHTS/$judge.safetensors"
       done
       for judge in clip segmenter; do # each in two stages
