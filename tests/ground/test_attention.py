@@ -69,7 +69,8 @@ def test_equal_to_the_layers_own_scores(hw: tuple[int, int]) -> None:
         with taps:
             extract(BACKBONE, z_BChw, 40, cond, negative, tap_layout(UNET), watchers=[taps])
         depths = taps.tokens([1, 0])
-        assert len(depths) == 3 and sum(one.shape[1] for one in depths) == (3 if detail == "depth" else 14)
+        assert len(depths) == 3 and taps.count == sum(one.shape[1] for one in depths)
+        assert taps.count == (3 if detail == "depth" else 14)
         finest = [path for path in expected if expected[path].shape[2] == (hw[0] // 2) * (hw[1] // 2)]
         own = torch.cat([expected[path] for path in finest], dim=1)[[1, 0]]
         own = own.mean(1, keepdim=True) if detail == "depth" else own

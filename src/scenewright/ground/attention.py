@@ -27,7 +27,7 @@ from scenewright.backbone.attach import refuse_compiled, transformer_blocks
 from scenewright.backbone.call import COND, Call, Denoise
 from scenewright.backbone.model import Backbone
 from scenewright.errors import InputError, ModelError
-from scenewright.ground.layout import DETAILS, attention_depth
+from scenewright.ground.layout import DETAILS, attention_depth, attention_maps
 from scenewright.ground.words import Name, checked, find_spans, offsets_of, token_places
 
 CERTAIN = 1e-4
@@ -53,6 +53,8 @@ class AttentionTaps:
             raise ModelError("the UNet has no cross-attention to record")
         if detail not in DETAILS:
             raise InputError(f"detail is {detail!r}; expected one of {', '.join(DETAILS)}")
+        self.count = attention_maps(unet, detail)
+        """Maps per class."""
         self._step = step
         self._detail = detail
         self._depths = {path: attention_depth(unet, path) for path in blocks}
