@@ -7,6 +7,7 @@ from collections.abc import Callable
 import typer
 
 from scenewright.cli import evaluate_options as its
+from scenewright.cli.evaluate_grounding import grounding
 from scenewright.cli.held_out import held_out
 from scenewright.cli.progress import Phases
 
@@ -51,3 +52,5 @@ def _benchmark(name: str) -> Callable[..., None]:
 
 for _name in BENCHMARKS:
     app.command(_name)(_benchmark(_name))
+
+app.command("grounding")(grounding)

@@ -97,6 +97,11 @@ def evaluate(
     """
     told = on_progress or (lambda words, done, total: None)
     rules = protocol(benchmark)
+    if benchmark not in SCORERS:
+        raise InputError(
+            f"the benchmark {benchmark!r} measures a grounding head, no judge reads the pictures for it",
+            "flows.evaluate_grounding does it",
+        )
     theirs = Report.read(options.compare) if options.compare else None
     pictures = read_samples(source, lambda done, total: told("pictures read", done, total))
     out = options.out or pictures.home / EVALUATION
