@@ -93,7 +93,9 @@ def test_files_and_report(model: tuple[str, Path], folder: Path, tmp_path: Path)
     # The same again says the same; another head may be compared, picture by picture.
     again = evaluate_grounding(folder, options(model, out=tmp_path / "2", compare=done.results))
     assert again.report.to_json() == done.report.to_json()
-    assert max(abs(end) for one in again.differences.values() for end in (one.value, one.low, one.high)) < 1e-5
+    assert (
+        max(abs(end) for one in again.differences.values() for end in (one.value, one.low, one.high)) < 1e-5
+    )
 
 
 def test_records_with_latents_keep_their_prompts(model: tuple[str, Path], tmp_path: Path) -> None:
