@@ -101,8 +101,8 @@ class Features:
 class Latent:
     """What the network was shown: `z_BChw` as `Noise.scale` gave it, and its timestep `t` (0-d, or [B]).
 
-    Enough, with the conditioning, to compute the features again (`extract`); 16 KB in half precision where
-    the features take 25 MB.
+    Enough, with the conditioning, to compute the features again (`extract`); 32 KB of Stable Diffusion where
+    its features take 25 MB, both in half precision.
     """
 
     z_BChw: Tensor
