@@ -154,6 +154,25 @@ def test_jaccard_of_sure_labels_is_that_of_the_confusion():
     wanted = class_iou(confusion(truth[0], found[0], 5))
     assert float(loss) == pytest.approx(1 - np.nanmean(wanted[:4]), abs=1e-4)
     assert np.isnan(wanted[4])  # neither there nor found
+    nothing = torch.full((1, 8, 8), 255)
+    assert float(soft_jaccard_loss(logits.float(), nothing)) == 0.0
+
+
+def test_jaccard_of_doubtful_labels_by_a_loop_with_pixels_that_do_not_count():
+    rng = np.random.default_rng(1)
+    logits = torch.from_numpy(rng.normal(size=(2, 3, 4, 4))).requires_grad_()
+    truth = rng.choice([0, 1, 2, 9], (2, 4, 4))
+    share = logits.detach().softmax(1).numpy()
+    scores = []
+    for k in range(3):
+        is_k, counted = truth == k, truth != 9
+        both = share[:, k][is_k].sum()
+        scores.append(both / (is_k.sum() + share[:, k][counted].sum() - both))
+    loss = soft_jaccard_loss(logits, torch.from_numpy(truth), ignore=9)
+    assert float(loss) == pytest.approx(1 - np.mean(scores))
+    loss.backward()
+    assert bool((logits.grad.abs().sum((1,))[torch.from_numpy(truth != 9)] > 0).all())
+    assert float(logits.grad.abs().sum((1,))[torch.from_numpy(truth == 9)].sum()) == 0.0
 
 
 def test_confusion_by_hand():

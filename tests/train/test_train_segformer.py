@@ -12,7 +12,7 @@ from tiny_family import CPU, generator, loop, records
 
 from scenewright.errors import InputError, ModelError
 from scenewright.evaluate.semantic import semantic_score
-from scenewright.models.segformer import SegformerSize, load_segmenter
+from scenewright.models.segformer import SegformerSize, full_size, load_segmenter
 from scenewright.scene import IGNORE, Vocabulary
 from scenewright.scene.label_space import LabelSpace
 from scenewright.train import Recipe, override, run
@@ -94,7 +94,7 @@ def test_entropy_is_that_of_transformers_without_weights(training):
     from scenewright.train.augment import Disturbance
 
     none = Disturbance(blur=0.0, coarse=0.0, noise=0.0, tint=0.0, contrast=0.0)
-    task = prepared(training(class_weights="none", jaccard_weight=0.0, disturbance=none))
+    task = prepared(training(class_weights="none", jaccard_weight=0.0, disturbance=none, sparse=1))
     task.net.eval()
     batch = task.batch(0, 0, 1)
     values = (batch["images"].permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
@@ -102,6 +102,27 @@ def test_entropy_is_that_of_transformers_without_weights(training):
         theirs = task.net(pixel_values=values, labels=batch["labels"].long()).loss
         ours, _ = task.loss(batch, generator())
     assert float(ours) == pytest.approx(float(theirs), rel=1e-4)
+
+
+def test_losses_at_some_pixels_are_those_of_all_on_the_average(training):
+    losses = {}
+    for sparse in (1, 2):
+        task = prepared(training(class_weights="none", jaccard_weight=0.0, sparse=sparse))
+        task.net.eval()
+        batch = task.batch(0, 0, 1)
+        image = task.prepared(batch["images"].permute(0, 3, 1, 2).float() / 127.5 - 1)
+        with torch.no_grad():
+            logits = full_size(task.net(pixel_values=image).logits, (64, 64))
+        parts = [task._thinned(logits, batch["labels"].long(), generator(seed)) for seed in range(40)]
+        rows = {labels.numpy().tobytes(): (part, labels) for part, labels in parts}
+        assert len(rows) == sparse**2 and {labels.shape[1] for _, labels in rows.values()} == {64 // sparse}
+        known = [int((labels != IGNORE).sum()) for _, labels in rows.values()]
+        sums = [
+            float(torch.nn.functional.cross_entropy(part, labels, ignore_index=IGNORE, reduction="sum"))
+            for part, labels in rows.values()
+        ]
+        losses[sparse] = sum(sums) / sum(known)
+    assert losses[1] == pytest.approx(losses[2], rel=1e-4)
 
 
 def test_hidden_classes_are_hidden_in_real_pictures_only(training, folder):
@@ -194,6 +215,7 @@ def test_groups_and_their_figures_by_hand():
         ({"mix": (1, 1), "synthetic": ()}, "wants synthetic pictures"),
         ({"renders": None}, "wants real pictures"),
         ({"zoom": (2.0, 1.0)}, "zoom is"),
+        ({"sparse": 0}, "sparse is 0"),
         ({"hidden": ("carr",)}, "carr"),
         ({"vocabulary": "cityscapes"}, "has no background"),
         ({"vocabulary": "voc", "mix": (1, 0), "things": False}, "nothing to validate"),

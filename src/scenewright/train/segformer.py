@@ -72,6 +72,7 @@ class SegformerTraining:
     disturbance: Disturbance = field(default_factory=Disturbance)
     class_weights: Literal["root", "none"] = "root"  # inverse root of the frequency, or all equal
     jaccard_weight: float = 0.5  # of the soft Jaccard term beside the cross-entropy
+    sparse: int = 2  # losses are taken at every so many-th pixel across and down, at others each time
     cache: Path = Path("runs/out/judge-cache")
     checked: int = 200  # renders of the validation, of the world that the vocabulary is of
     check: tuple[Path, ...] = ()  # folders of Records to validate on instead; the first `checked` of them
@@ -92,6 +93,8 @@ class SegformerTraining:
                 f"{words} wants real pictures, and task.real names no folder",
                 "a folder of Records with masks or label maps",
             )
+        if self.sparse < 1:
+            raise InputError(f"sparse is {self.sparse}; expected 1 (every pixel) or more")
         if not 0 < self.zoom[0] <= self.zoom[1]:
             raise InputError(f"zoom is {self.zoom}; expected two factors above 0, the smaller first")
         return SegformerTask(self, loop)
@@ -191,6 +194,7 @@ class SegformerTask:
         label_BHW = batch["labels"].long()
         logits_BKhw = self.net(pixel_values=self.prepared(signal_BCHW)).logits
         logits_BKHW = full_size(logits_BKhw, (label_BHW.shape[1], label_BHW.shape[2]))
+        logits_BKHW, label_BHW = self._thinned(logits_BKHW, label_BHW, generator)
         known_BHW = label_BHW != IGNORE
         entropy_BHW = nnf.cross_entropy(
             logits_BKHW, label_BHW, self.weight_K, ignore_index=IGNORE, reduction="none"
@@ -200,6 +204,16 @@ class SegformerTask:
         right = (logits_BKHW.detach().argmax(1) == label_BHW)[known_BHW].float().mean()
         found = entropy + self.config.jaccard_weight * jaccard
         return found, {"right": torch.nan_to_num(right), "entropy": entropy.detach()}
+
+    def _thinned(
+        self, logits_BKHW: Tensor, label_BHW: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Every n-th pixel, with n = `sparse`, from a random one of the first n on."""
+        n = self.config.sparse
+        if n == 1:
+            return logits_BKHW, label_BHW
+        down, right = torch.randint(n, (2,), generator=generator, device=label_BHW.device).tolist()
+        return logits_BKHW[:, :, down::n, right::n], label_BHW[:, down::n, right::n]
 
     def validate(self, step: int, out: Path) -> dict[str, float]:
         """mIoU over all classes and each group of them, pixel accuracy, a file of IoUs, and a sheet: picture,

@@ -200,11 +200,13 @@ def soft_jaccard_loss(logits_BKHW: Tensor, label_BHW: Tensor, ignore: int = 255)
     Pixels labelled `ignore` do not count; 0 where none does.
     """
     share_BKHW = logits_BKHW.softmax(1)
-    counted_B1HW = (label_BHW != ignore)[:, None]
     classes = logits_BKHW.shape[1]
-    truth_BKHW = nnf.one_hot(label_BHW.clamp(max=classes - 1), classes).permute(0, 3, 1, 2) * counted_B1HW
-    both_K = (share_BKHW * truth_BKHW).sum((0, 2, 3))
-    true_K, found_K = truth_BKHW.sum((0, 2, 3)), (share_BKHW * counted_B1HW).sum((0, 2, 3))
+    counted_BHW = label_BHW != ignore
+    known_BHW = torch.where(counted_BHW, label_BHW, 0)
+    right_BHW = share_BKHW.gather(1, known_BHW[:, None])[:, 0] * counted_BHW
+    both_K = share_BKHW.new_zeros(classes).index_add(0, known_BHW.flatten(), right_BHW.flatten())
+    true_K = torch.bincount(label_BHW[counted_BHW], minlength=classes).to(share_BKHW.dtype)
+    found_K = (share_BKHW * counted_BHW[:, None]).sum((0, 2, 3))
     present_K = true_K > 0
     if not bool(present_K.any()):
         return logits_BKHW.sum() * 0.0

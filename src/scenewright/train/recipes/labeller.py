@@ -14,7 +14,7 @@ def judge_labeller() -> Recipe:
         name="judge-labeller",
         task=LabellerTaskConfig(),
         loop=LoopConfig(
-            steps=1000,
+            steps=1800,
             batch_size=12,
             optimiser="muon",
             lr=4e-3,
@@ -23,7 +23,7 @@ def judge_labeller() -> Recipe:
             ema_decay=0.99,
             precision="bf16",
             log_every=25,
-            validate_every=250,
-            save_every=125,
+            validate_every=300,
+            save_every=150,
         ),
     )

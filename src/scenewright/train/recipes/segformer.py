@@ -50,6 +50,7 @@ def segformer_b0() -> Recipe:
             unseen=split.unseen,
             size_wh=(512, 512),
             zoom=(0.5, 2.0),
+            sparse=1,
         ),
         loop=LoopConfig(
             steps=20_000,
