@@ -86,7 +86,7 @@ def test_files_and_report(model: tuple[str, Path], folder: Path, tmp_path: Path)
     assert report.source.startswith(f"{folder.name}, head head.safetensors@")
     assert any("as the head's file says" in note for note in report.notes)
     assert any("encoded" in note for note in report.notes)
-    asked = {name for one in read_masked(folder) for name in one.classes}
+    asked = {name for one in read_masked([folder]) for name in one.classes}
     grouped = {name for what, parts in report.groups.items() if what != "classes" for name in parts}
     assert grouped == asked
     assert str(tmp_path) not in json.dumps(report.to_json())
@@ -154,7 +154,7 @@ def test_wrong_usage(
 
 
 def test_nothing_to_measure(model: tuple[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no Record with masks"):
+    with pytest.raises(InputError, match="no Record"):
         evaluate_grounding(tmp_path, options(model))
     with pytest.raises(InputError, match="measures a grounding head"):
         evaluate("grounding", tmp_path, EvaluateOptions())

@@ -33,7 +33,7 @@ def head(**more: object) -> GroundingHead:
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("latents")
-    return read_masked(with_latents(drawings(folder, 3), BACKBONE))
+    return read_masked([with_latents(drawings(folder, 3), BACKBONE)])
 
 
 def assert_equal(one, other):

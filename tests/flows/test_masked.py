@@ -87,7 +87,7 @@ def test_a_folder(tmp_path: Path) -> None:
     with_latents(tmp_path, backbone)
     (tmp_path / "r001.latent.safetensors").unlink()
     Record.load(tmp_path / "r002.png").replace(provenance={"negative": "fog"}).save(tmp_path, "r002")
-    found = read_masked(tmp_path)
+    found = read_masked([tmp_path])
     assert [one.name for one in found] == ["r000", "r001", "r002"]
     assert [one.latent is not None for one in found] == [True, False, True]
     assert [one.negative for one in found] == ["", "", "fog"]
@@ -103,11 +103,15 @@ def test_pictures_without_masks_and_those_of_others_are_left_out(tmp_path: Path)
     Image.new("RGB", (8, 8)).save(tmp_path / "sheet.png")
     bare = Scene("a cat", (16, 8), (Instance("a cat"),))
     Record(np.zeros((8, 16, 3), np.uint8), bare).save(tmp_path, "bare")
-    assert [one.name for one in read_masked(tmp_path)] == ["r000"]
+    assert [one.name for one in read_masked([tmp_path])] == ["r000"]
 
 
 def test_wrong_folders(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="no folder"):
-        read_masked(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="no Record with masks"):
-        read_masked(tmp_path)
+        read_masked([tmp_path / "nowhere"])
+    with pytest.raises(InputError, match="no Record"):
+        read_masked([tmp_path])
+    bare = Record(np.zeros((8, 16, 3), np.uint8), Scene("a cat", (16, 8), (Instance("a cat"),)))
+    bare.save(tmp_path, "bare")
+    with pytest.raises(InputError, match="none of the 1 Records"):
+        read_masked([tmp_path])

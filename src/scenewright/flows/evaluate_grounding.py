@@ -109,7 +109,7 @@ def evaluate_grounding(source: Path, options: HeadOptions, on_progress: Progress
 
 def _pictures(source: Path, options: HeadOptions, told: Progress) -> list[MaskedPicture]:
     """The pictures in the order of their keys; prompts of those without a latent name their classes."""
-    found = read_masked(source, lambda done, total: told("records read", done, total))
+    found = read_masked([source], lambda done, total: told("records read", done, total))
     if options.count:
         found = found[: options.count]
     named = [one if one.latent is not None or options.captions else one.named() for one in found]

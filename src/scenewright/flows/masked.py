@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenewright.data.latents import latent_path
-from scenewright.errors import InputError, StorageError
+from scenewright.data.record_files import record_files
+from scenewright.errors import InputError
 from scenewright.evaluate.protocol import sample_key
 from scenewright.flows.ground_words import KNOWN, label_of
 from scenewright.scene import Mask, Scene, Vocabulary
@@ -142,16 +143,15 @@ def masked_picture(name: str, scene: Scene, masks: Mapping[str, Mask], **more: A
 
 
 def read_masked(
-    folder: Path, on_progress: Callable[[float, int], None] | None = None
+    folders: Sequence[Path], on_progress: Callable[[float, int], None] | None = None
 ) -> tuple[MaskedPicture, ...]:
-    """The Records of a folder that have masks, sorted by name; their pictures are read when asked for.
+    """The Records of folders that have masks, in the order of `record_files`; pictures are read when asked
+    for.
 
-    Raises StorageError (no such folder), InputError (no Record with masks in it, or masks of another size
+    Raises StorageError (no such folder), InputError (no Record with masks in them, or masks of another size
     than their picture).
     """
-    if not folder.is_dir():
-        raise StorageError(f"there is no folder {folder}", "`scenewright dataset build` makes one")
-    files = [path for path in sorted(folder.glob("*.png")) if not path.name.startswith(".")]
+    files = record_files(folders)
     found = []
     for done, path in enumerate(files, start=1):
         picture = _from_file(path)
@@ -161,8 +161,8 @@ def read_masked(
             on_progress(done, len(files))
     if not found:
         raise InputError(
-            f"no Record with masks among the {len(files)} pictures of {folder}",
-            "`scenewright dataset build` and `scenewright world sample` write some",
+            f"none of the {len(files)} Records in {', '.join(map(str, folders))} has masks",
+            "`scenewright dataset build` and `scenewright world sample` write some that do",
         )
     return tuple(found)
 
