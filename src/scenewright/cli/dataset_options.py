@@ -1,0 +1,58 @@
+"""Options of ``scenewright dataset``: their types and help, written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+Data = Annotated[Path, Argument(metavar="DATASET", help="Folder of a data set, or of Records.")]
+Scenes = Annotated[
+    list[Path], Argument(metavar="SCENE", help="Scene files, any format, in place of classes.")
+]
+Grammar = Annotated[
+    str, Option("--grammar", help="Classes of a split: seen, unseen, or seen_unseen for half of each.")
+]
+Split = Annotated[int, Option("--split", help="Number of the published class split, 1 to 3.")]
+Classes = Annotated[
+    list[str], Option("--classes", help="Classes to draw, with commas or repeated, in place of a split.")
+]
+Vocabulary = Annotated[str, Option("--vocabulary", help="All classes of a vocabulary, by name or file.")]
+PerPicture = Annotated[int, Option("--per-picture", help="Classes in a picture.")]
+Total = Annotated[int, Option("--total", help="Pictures that are tried; some will be refused.")]
+Size = Annotated[str, Option("--size", help="WIDTHxHEIGHT or one number, in pixels; else the model's.")]
+Seed = Annotated[int | None, Option("--seed", help="First seed, counting up; else 0, or the scenes' own.")]
+Count = Annotated[int, Option("--count", help="Pictures per scene of a scene file.")]
+Labeller = Annotated[
+    str,
+    Option(
+        "--labeller",
+        help="Judge, its file, or a Mask2Former, MaskFormer or DETR by folder or id; else the package's own.",
+    ),
+]
+Checker = Annotated[
+    str, Option("--verifier", help="Second opinion: a verifier, or none; else the package's own for toys.")
+]
+Policy = Annotated[str, Option("--policy", help="Mask of a class: union of its things, or top1, the best.")]
+Score = Annotated[float, Option("--least-score", help="Score from which a thing counts, 0 to 1.")]
+Area = Annotated[float, Option("--least-area", help="Share of the picture that a class takes at least.")]
+MostArea = Annotated[float, Option("--most-area", help="Share that a class takes at most.")]
+Agreement = Annotated[
+    float, Option("--least-agreement", help="Probability that the second opinion gives at least.")
+]
+Dry = Annotated[bool, Option("--dry-run", help="Draw one batch, tell time and disk, write nothing.")]
+Retry = Annotated[bool, Option("--retry-failed", help="Try pictures again that failed before.")]
+Out = Annotated[Path, Option("--out", help="Folder to write to.")]
+Json = Annotated[bool, Option("--json", help="Print JSON.")]
+Charts = Annotated[bool, Option("--charts/--no-charts", help="Write charts into DATASET/stats.")]
+File = Annotated[Path | None, Option("--out", help="HTML file; DATASET/gallery.html if not given.")]
+Limit = Annotated[int, Option("--limit", help="Pictures that are shown, the first ones; 0 is all.")]
+Quick = Annotated[bool, Option("--quick", help="Checksums only: do not read records and latents.")]
+Share = Annotated[float, Option("--val", help="Share of the pictures to validate on.")]
+SplitSeed = Annotated[int, Option("--seed", help="Another seed cuts in another place.")]
+Format = Annotated[str, Option("--format", help="coco.")]
+Source = Annotated[Path, Argument(metavar="FOLDER", help="Folder with samples/*.pk and images/.")]
+Presume = Annotated[
+    bool, Option("--presume-prompts", help="Fill in the prompts that the published generator writes.")
+]
