@@ -11,6 +11,7 @@ from torch import Tensor
 from scenewright.backbone.load import save_folder
 from scenewright.backbone.model import fingerprint
 from scenewright.backbone.single_file import UNET, load_single_file, read_original
+from scenewright.condition.gligen import Gligen
 from scenewright.convert.gligen import Converted, Numbers, export_gated, read_gated
 from scenewright.convert.gligen import read_original as read_gligen
 from scenewright.convert.grounding import BASES, from_original, is_head, read_state, variant
@@ -142,7 +143,7 @@ def _write_head(state: Mapping[str, Tensor], out: Path, source: str, base: str, 
     return save_adapter(out, head, head.config, "grounding", "", backbone_name=base, dtype=dtype, notes=notes)
 
 
-def _read_gligen(place: Path, numbers: Mapping[str, int]) -> Converted:
+def _read_gligen(place: Path, numbers: Mapping[str, int]) -> Converted[Gligen]:
     if not numbers.get("slots") or (place.is_file() and not numbers.get("heads")):
         raise InputError(
             f"{place}: the weights do not tell the number of grounding slots and attention heads",
@@ -155,7 +156,9 @@ def _read_gligen(place: Path, numbers: Mapping[str, int]) -> Converted:
     )
 
 
-def _write_adapter(converted: Converted, out: Path, source: str, base: str, dtype: torch.dtype) -> Path:
+def _write_adapter(
+    converted: Converted[Gligen], out: Path, source: str, base: str, dtype: torch.dtype
+) -> Path:
     return save_adapter(
         out,
         converted.adapter,

@@ -18,7 +18,7 @@ A head's file does not say which network it was trained on, so converted heads a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ _MIX = {"stored_mean1": "norm1.mean", "stored_var1": "norm1.var"}
 _MIX |= {"stored_mean2": "norm2.mean", "stored_var2": "norm2.var"}
 _LAST = {"u0": "u", "sv0": "sigma"}
 
-_RULES = (
+_RULES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"(low|mid|high|highest)_feature_conv\.0\.weight", lambda m: f"reduce.{LEVELS.index(m[1])}.weight"),
     (
         r"(mid|high|highest)_feature_mix_conv\.(stored_(?:mean|var)[12])",

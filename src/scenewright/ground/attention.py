@@ -15,7 +15,7 @@ D width, h w cells of the latent (or of a depth), H W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -48,7 +48,7 @@ class AttentionTaps:
 
     def __init__(self, unet: nn.Module, step: int | None = None, detail: str = "depth") -> None:
         refuse_compiled(unet, "record attention")
-        blocks = transformer_blocks(unet)
+        blocks: Mapping[str, Any] = transformer_blocks(unet)
         if not blocks:
             raise ModelError("the UNet has no cross-attention to record")
         if detail not in DETAILS:
@@ -62,7 +62,7 @@ class AttentionTaps:
         self._size_hw = (0, 0)
         self._seen: dict[int, dict[str, Tensor]] = {}
         self._hooks = [
-            block.attn2.register_forward_hook(self._reader(path), with_kwargs=True)  # type: ignore[union-attr, arg-type]
+            block.attn2.register_forward_hook(self._reader(path), with_kwargs=True)
             for path, block in blocks.items()
         ]
 
@@ -96,7 +96,7 @@ class AttentionTaps:
             maps_BMNL = torch.stack([torch.cat([self._seen[i][path] for path in paths]) for i in samples])
             if self._detail == "depth":
                 maps_BMNL = maps_BMNL.mean(1, keepdim=True)
-            found.append(maps_BMNL.transpose(2, 3).unflatten(3, size))
+            found.append(maps_BMNL.transpose(2, 3).reshape(*maps_BMNL.shape[:2], -1, *size))
         return tuple(found)
 
     def maps(self, samples: Sequence[int], places: Sequence[Sequence[Sequence[int]]]) -> Tensor:
@@ -194,9 +194,11 @@ def attention_logits(
 
 def _probabilities(module: Any, x_RND: Tensor, text_RLD: Tensor) -> Tensor:
     """Attention of every visual token over the text tokens, per head [R, M, N, L], in float32."""
-    query = module.to_q(x_RND).unflatten(-1, (module.heads, -1)).transpose(1, 2)
-    key = module.to_k(text_RLD).unflatten(-1, (module.heads, -1)).transpose(1, 2)
-    scores_RMNL = query.float() @ key.float().transpose(-1, -2) * module.scale
+    query, key = (
+        made.reshape(*made.shape[:2], module.heads, -1).transpose(1, 2).float()
+        for made in (module.to_q(x_RND), module.to_k(text_RLD))
+    )
+    scores_RMNL: Tensor = query @ key.transpose(-1, -2) * module.scale
     return scores_RMNL.softmax(dim=-1)
 
 

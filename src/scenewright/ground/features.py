@@ -282,7 +282,8 @@ def picture_latent(
     t = noise.timestep_of(tap_step(noise, timestep))
     image_BCHW = torch.from_numpy(np.ascontiguousarray(image_BHW3)).permute(0, 3, 1, 2).float() / 127.5 - 1
     z0_BChw = encode(backbone, image_BCHW)
-    normal_BChw = initial(seeds, tuple(z0_BChw.shape[1:]), z0_BChw.device, z0_BChw.dtype)
+    channels, height, width = z0_BChw.shape[1:]
+    normal_BChw = initial(seeds, (channels, height, width), z0_BChw.device, z0_BChw.dtype)
     return Latent(noise.scale(noise.add(z0_BChw, normal_BChw, t), t), t)
 
 

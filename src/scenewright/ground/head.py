@@ -156,9 +156,10 @@ class GroundingHead(nn.Module):
         """The fused map [B, F, h, w] at the latent's size: reduced levels, upsampled and mixed in turn."""
         sizes = [level[0].shape[-2:] for level in features.levels]
         fused: Tensor | None = None
+        dtype = self.to_tokens.weight.dtype
         for i, (reduce, level) in enumerate(zip(self.reduce, features.levels, strict=True)):
             size = sizes[min(i + 1, len(sizes) - 1)]
-            own = _resized(reduce(torch.cat(level, dim=1).to(reduce.weight)), size)
+            own = _resized(reduce(torch.cat(level, dim=1).to(dtype)), size)
             if fused is None:
                 fused = own
             else:
@@ -239,7 +240,7 @@ class Attention(nn.Module):
         """What queries x gather from y [B, K, D]; `sees_BKT` True where a query may look."""
         query, key, value = self.project.weight.chunk(3)
         q, k, v = (
-            nnf.linear(a, w).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            nnf.linear(a, w).reshape(*a.shape[:2], self.heads, -1).transpose(1, 2)
             for a, w in ((x_BKD, query), (y_BTD, key), (y_BTD, value))
         )
         mask = None if sees_BKT is None else sees_BKT.unsqueeze(1)

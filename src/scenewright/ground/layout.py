@@ -7,7 +7,7 @@ feeds or takes a skip connection.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,7 +119,7 @@ def attention_depth(unet: Any, path: str) -> int:
 
 def attention_maps(unet: Any, detail: str = "depth") -> int:
     """How many attention maps per class the network gives: depths with transformer blocks, or all heads."""
-    blocks = transformer_blocks(unet)
+    blocks: Mapping[str, Any] = transformer_blocks(unet)
     if detail == "head":
-        return sum(int(block.attn2.heads) for block in blocks.values())  # type: ignore[union-attr, arg-type]
+        return sum(int(block.attn2.heads) for block in blocks.values())
     return len({attention_depth(unet, path) for path in blocks})

@@ -32,8 +32,8 @@ class Refinement(nn.Module):
         self.context = nn.Conv2d(fused, CHANNELS, 3, padding=1, bias=False)
         self.middle = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
         self.last = nn.Conv2d(CHANNELS, 1, 1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        for parameter in self.last.parameters():
+            nn.init.zeros_(parameter)
 
     def seek(self, fused_BFhw: Tensor, attention_BKAhw: Tensor) -> Tensor:
         """What lies under each class's attention, as an addition to its query [B, K, D]."""

@@ -76,15 +76,15 @@ def class_vectors(
             pieces.append([_pieces(text, *pair, template) for pair in zip(inside, row, strict=True)])
     vectors = _pooled(backbone, pieces)
     if mode == "subtract":
-        vectors = [[2 * own - torch.stack(row).sum(0) for own in row] for row in vectors]
+        vectors = [[2 * own - torch.stack(many).sum(0) for own in many] for many in vectors]
     most = max(map(len, vectors), default=0)
     vectors_BKD = torch.zeros(
         len(vectors), most, backbone.context_width, device=next(backbone.text_encoder.parameters()).device
     )
     used_BK = torch.zeros(len(vectors), most, dtype=torch.bool, device=vectors_BKD.device)
-    for b, row in enumerate(vectors):
-        vectors_BKD[b, : len(row)] = torch.stack(row)
-        used_BK[b, : len(row)] = True
+    for b, own in enumerate(vectors):
+        vectors_BKD[b, : len(own)] = torch.stack(own)
+        used_BK[b, : len(own)] = True
     return vectors_BKD, used_BK
 
 
