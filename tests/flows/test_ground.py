@@ -16,7 +16,7 @@ from scenewright.errors import InputError, ModelError
 from scenewright.flows.generate import condition, generate, latents, render
 from scenewright.flows.ground import Grounder
 from scenewright.flows.ground_compare import Comparer
-from scenewright.flows.ground_files import class_files, overlay_picture
+from scenewright.flows.ground_files import class_files, drawable, overlay_picture
 from scenewright.flows.ground_masks import class_masks
 from scenewright.flows.ground_words import with_classes
 from scenewright.flows.jobs import Job
@@ -180,6 +180,12 @@ def test_rule_and_threshold(bundle, asked) -> None:
             ["cat", "dog"],
         )
     assert areas[0.2] > areas[0.8]
+
+
+def test_sides_that_the_coarsest_cells_do_not_divide(bundle, asked) -> None:
+    odd = Scene("a cat", (72, 40), (CAT,))
+    record = Model(bundle).generate([odd], [1], FAST, ground=asked)[0]
+    assert record.masks["i1"].size_hw == (40, 72)
 
 
 def test_fifty_classes_in_small_parts_are_the_same(bundle, asked, monkeypatch) -> None:
@@ -371,6 +377,7 @@ def test_what_the_detector_does_not_know_or_see(comparer: Comparer) -> None:
     assert classes["zebra"] == {"class": None, "found": 0, "score": 0.0, "iou": None}
     assert classes["aeroplane"]["iou"] is None and classes["aeroplane"]["found"] == 0
     assert overlay_picture(done).shape[1] > overlay_picture(asked).shape[1]
+    assert [one.phrase for one in drawable(asked).instances] == [one.phrase for one in record.scene.instances]
 
 
 def test_compared_in_a_run(bundle, asked, tmp_path: Path) -> None:

@@ -13,9 +13,13 @@ from numpy.typing import NDArray
 from scenewright.flows.ground_masks import class_masks
 from scenewright.scene import ImageRef, Instance, Mask, Record, Scene, contact_sheet, overlay
 from scenewright.scene import io as picture_files
+from scenewright.scene.draw import colours
 
 MASK_END, CUTOUT_END = ".mask.png", ".cutout.png"
 """How the names of these files end."""
+
+MASK_TINT = 0.55
+"""How strongly masks that were found are drawn on a picture."""
 
 Paths = Mapping[str, Path]
 """A file for every class."""
@@ -49,14 +53,48 @@ def contents(record: Record, masks: Paths, cutouts: Paths) -> dict[Path, bytes]:
 
 
 def overlay_picture(record: Record, size_px: int = 640) -> NDArray[np.uint8]:
-    """The picture with its layout and masks; beside it what the detector found, if it was asked."""
-    drawn = overlay(record.image, record.scene, record.masks, size_px=size_px)
+    """The picture with its layout and masks; with a comparison the masks by class, and beside them those that
+    the detector found, in the same colours."""
     told = record.scores.get("detector")
     if not told:
-        return drawn
-    theirs = overlay(record.image, _detected(record, told["classes"]), size_px=size_px)
+        return overlay(record.image, drawable(record), record.masks, size_px=size_px, tint=tint_of(record))
+    ours = class_masks(record)
+    theirs = {
+        label: Mask(record.size_hw, entry["mask"]["counts"])
+        for label, entry in told["classes"].items()
+        if entry["found"]
+    }
+    panels = [_panel(record, masks, tuple(ours), size_px) for masks in (ours, theirs)]
     captions = ["out of the sampling", f"{told['judge']}: {summary(told['classes'])}"]
-    return contact_sheet([drawn, theirs], captions, 2, cell_px=max(drawn.shape[:2]))
+    return contact_sheet(panels, captions, 2, cell_px=max(panels[0].shape[:2]))
+
+
+def tint_of(record: Record) -> float:
+    """How strongly masks are drawn: those that are a result more than those that were asked for."""
+    return MASK_TINT if record.masks else 0.22
+
+
+def drawable(record: Record) -> Scene:
+    """The scene without instances that have neither a place nor anything found: there is nothing to draw."""
+    kept = tuple(
+        one
+        for one in record.scene.instances
+        if one.location_box is not None or one.id not in record.masks or not record.masks[one.id].is_empty
+    )
+    return record.scene.replace(instances=kept)
+
+
+def _panel(
+    record: Record, masks: Mapping[str, Mask], labels: Sequence[str], size_px: int
+) -> NDArray[np.uint8]:
+    """The picture with masks of classes; every label keeps its colour, also where another has no mask."""
+    seen = [label for label in labels if label in masks and not masks[label].is_empty]
+    paint = dict(zip(labels, colours(len(labels)), strict=True))
+    instances = tuple(Instance(label, mask=masks[label]) for label in seen)
+    scene = Scene("", record.size_hw[::-1], instances, picture=ImageRef(path="picture"))
+    return overlay(
+        record.image, scene, size_px=size_px, paint=[paint[label] for label in seen], tint=MASK_TINT
+    )
 
 
 def summary(classes: Mapping[str, Any]) -> str:
@@ -70,15 +108,3 @@ def _told(entry: Mapping[str, Any]) -> str:
     if entry["iou"] is None:
         return "in neither"
     return f"IoU {entry['iou']:.2f}" if entry["found"] else "not found"
-
-
-def _detected(record: Record, classes: Mapping[str, Any]) -> Scene:
-    """What the detector found, as a scene, for drawing; every class keeps its place, and so its colour."""
-    instances = tuple(
-        Instance(
-            f"{label} {_told(entry)}", mask=Mask(tuple(entry["mask"]["size_hw"]), entry["mask"]["counts"])
-        )
-        for label, entry in classes.items()
-        if entry["found"]
-    )
-    return Scene("", record.size_hw[::-1], instances, picture=ImageRef(path="picture"))

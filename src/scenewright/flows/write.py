@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from scenewright.errors import InputError, ScenewrightError, StorageError
-from scenewright.flows.ground_files import CUTOUT_END, MASK_END, class_files, contents, overlay_picture
+from scenewright.flows.ground_files import (
+    CUTOUT_END,
+    MASK_END,
+    class_files,
+    contents,
+    drawable,
+    overlay_picture,
+    tint_of,
+)
 from scenewright.flows.jobs import Job
 from scenewright.scene import Record, contact_sheet, overlay
 from scenewright.scene import io as picture_files
@@ -336,7 +344,9 @@ def write_sheet(outcomes: Sequence[Outcome], out: Path) -> Path | None:
         pictures.append(record.image)
         captions.append(one.job.scene.prompt)
         if layouts:
-            pictures.append(overlay(record.image, record.scene, record.masks, size_px=CELL_PX))
+            pictures.append(
+                overlay(record.image, drawable(record), record.masks, size_px=CELL_PX, tint=tint_of(record))
+            )
             captions.append(", ".join(item.phrase for item in one.job.scene.instances))
     columns = (
         (2 if len(shown) < 2 else 4 if len(shown) < 7 else 6 if len(shown) < 16 else 8) if layouts else None

@@ -60,6 +60,8 @@ def overlay(
     *,
     size_px: int = 640,
     marks: bool = True,
+    paint: Sequence[Colour] | None = None,
+    tint: float = 0.22,
 ) -> Picture:
     """The picture with every instance of the scene marked on it: mask tint and outline, box, parts, points,
     scribble, keypoints and a label.
@@ -68,9 +70,12 @@ def overlay(
     enlarged by a whole factor to about `size_px` on the longer side, so that labels are legible. With
     more than ten instances, or instances without a place, the result is wider than the picture: it has a
     list on the right. `marks=False` leaves out parts, points, scribbles and keypoints.
+    `paint` has a colour for each instance, by default those of `colours`; `tint` says how strongly masks are
+    filled with it (0 to 1).
     """
     check_image(image_HW3)
-    return _annotated(_enlarged(image_HW3, size_px), scene, masks or {}, size_px, paper=False, marks=marks)
+    picture = _enlarged(image_HW3, size_px)
+    return _annotated(picture, scene, masks or {}, size_px, tint=tint, marks=marks, paint=paint)
 
 
 def layout_picture(scene: Scene, *, size_px: int = 640, prompt: bool = True) -> Picture:
@@ -81,7 +86,7 @@ def layout_picture(scene: Scene, *, size_px: int = 640, prompt: bool = True) -> 
     width, height = scene.size_wh
     scale = size_px / max(width, height)
     size_wh = max(1, round(width * scale)), max(1, round(height * scale))
-    drawn = _annotated(_canvas(scene, size_wh), scene, {}, size_px, paper=True, marks=True)
+    drawn = _annotated(_canvas(scene, size_wh), scene, {}, size_px, paper=True, tint=0.34, marks=True)
     if not (prompt and scene.prompt):
         return drawn
     return with_caption(drawn, scene.prompt, max(13, size_px // 38))
@@ -111,13 +116,20 @@ class _Item:
 
 
 def _annotated(
-    picture: Image, scene: Scene, masks: Mapping[str, Mask], size_px: int, paper: bool, marks: bool
+    picture: Image,
+    scene: Scene,
+    masks: Mapping[str, Mask],
+    size_px: int,
+    *,
+    paper: bool = False,
+    tint: float,
+    marks: bool,
+    paint: Sequence[Colour] | None = None,
 ) -> Picture:
-    """`picture` with all instances on it. On paper, boxes are filled and masks are stronger; a photograph's
-    own colours stay recognisable under its masks."""
+    """`picture` with all instances on it. On paper, boxes are filled too."""
     from PIL import Image
 
-    paint = colours(len(scene.instances))
+    paint = colours(len(scene.instances)) if paint is None else paint
     items = [
         _Item(instance, masks.get(instance.id, instance.mask), paint[k], k + 1)
         for k, instance in enumerate(scene.instances)
@@ -125,7 +137,7 @@ def _annotated(
     order = sorted(items, key=lambda item: (item.instance.z, -_extent(item)))
     stroke = max(2, round(size_px / 260))
     for item in order:
-        picture = _tint(picture, item, stroke, 0.34 if paper else 0.22)
+        picture = _tint(picture, item, stroke, tint)
     if paper:
         picture = _filled(picture, order, 46)
     lines = _lines(picture.size, order, stroke, marks)
