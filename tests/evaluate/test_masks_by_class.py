@@ -145,7 +145,7 @@ def test_harmonic_mean_of_nothing() -> None:
 def test_counts_survive_a_file(pictures) -> None:
     for one in counted(pictures):
         again = PictureCounts.from_json(one.to_json())
-        assert again.classes.keys() == one.classes.keys() and again.background.shared == one.background.shared
+        assert again == one
     table = GroundingTable.of([PictureCounts.from_json(one.to_json()) for one in counted(pictures)])
     assert np.array_equal(table.shared_PK, GroundingTable.of(counted(pictures)).shared_PK)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import typer
 
 from scenewright.cli.reproduce_gligen import gligen
+from scenewright.cli.reproduce_grounding import grounding
 from scenewright.cli.reproduce_loop import loop
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.command("gligen")(gligen)
+app.command("grounding")(grounding)
 app.command("loop")(loop)
 
 

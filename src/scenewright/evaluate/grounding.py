@@ -65,7 +65,7 @@ class PictureCounts:
 
 
 def _row(one: ClassCounts) -> list[float]:
-    return [one.shared, one.truth, one.found, round(one.alone, 6)]
+    return [one.shared, one.truth, one.found, one.alone]
 
 
 def count_masks(
@@ -94,7 +94,8 @@ def count_masks(
 def _counts(truth_HW: Bools, found_HW: Bools, alone_HW: Bools) -> ClassCounts:
     union = int((truth_HW | alone_HW).sum())
     alone = int((truth_HW & alone_HW).sum()) / union if union else 0.0
-    return ClassCounts(int((truth_HW & found_HW).sum()), int(truth_HW.sum()), int(found_HW.sum()), alone)
+    shared = int((truth_HW & found_HW).sum())
+    return ClassCounts(shared, int(truth_HW.sum()), int(found_HW.sum()), round(alone, 6))
 
 
 @dataclass(frozen=True, slots=True)
