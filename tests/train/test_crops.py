@@ -37,16 +37,28 @@ def test_half_of_a_box_is_enough():
     assert crop_item(item, (0.51, 0.0, 1.0, 1.0)).boxes == ()
 
 
-def test_one_place_for_the_batch_and_pixels_under_the_boxes():
-    z = torch.arange(64.0).view(1, 1, 8, 8).repeat(3, 2, 1, 1)
-    rng = np.random.default_rng(4)
-    crops, items = crop_latents(z, [ITEM] * 3, 4, rng)
-    assert crops.shape == (3, 2, 4, 4) and torch.equal(crops[0], crops[2]) and items[0] == items[1]
-    y, x = divmod(int(crops[0, 0, 0, 0]), 8)
-    assert torch.equal(crops[0, 0], z[0, 0, y : y + 4, x : x + 4])
-    assert items[0] == crop_item(ITEM, (x / 8, y / 8, (x + 4) / 8, (y + 4) / 8))
-    places = {int(crop_latents(z, [ITEM] * 3, 4, rng)[0][0, 0, 0, 0]) for _ in range(200)}
-    assert len(places) == 25  # every place can come
+def test_crops_lie_around_things_and_show_what_is_under_the_boxes():
+    z = torch.arange(256.0).view(1, 1, 16, 16).repeat(300, 2, 1, 1)
+    crops, items = crop_latents(z, [ITEM] * 300, 8, np.random.default_rng(4))
+    assert crops.shape == (300, 2, 8, 8)
+    places = []
+    for crop, item in zip(crops, items, strict=True):
+        y, x = divmod(int(crop[0, 0, 0]), 16)
+        assert torch.equal(crop[0], z[0, 0, y : y + 8, x : x + 8])
+        assert item == crop_item(ITEM, (x / 16, y / 16, (x + 8) / 16, (y + 8) / 16))
+        places.append((x, y))
+    near_car = {(x, y) for x in (0, 1) for y in (0, 1)}  # cells 1.6 to 6.4: whole in crops from 0 and 1
+    assert set(places) == near_car | {(8, 8)}  # the dog fills cells 8 to 16
+    assert 100 < places.count((8, 8)) < 200
+
+
+def test_crops_inside_of_a_large_thing_and_without_any():
+    z = torch.arange(64.0).view(1, 1, 8, 8).repeat(200, 1, 1, 1)
+    wide = Item("a bus", ("a bus",), ((0.125, 0.0, 1.0, 0.5),))
+    crops, _ = crop_latents(z, [wide] * 200, 4, np.random.default_rng(0))
+    assert {divmod(int(one[0, 0, 0]), 8) for one in crops} == {(0, x) for x in (1, 2, 3, 4)}
+    crops, items = crop_latents(z, [Item("an empty road", (), ())] * 200, 4, np.random.default_rng(0))
+    assert len({int(one[0, 0, 0]) for one in crops}) == 25 and items[0].caption == ""
 
 
 def test_what_is_small_stays_whole():

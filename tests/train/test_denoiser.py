@@ -192,6 +192,20 @@ def test_captions_are_left_out(folder, cache):
     assert share(0.0) == 0 and share(1.0) == 1 and 0.4 < share(0.5) < 0.6
 
 
+def test_crops_come_first_and_more_of_them(folder, cache):
+    crops = {"crop_steps": 40, "crop_rate": 0.5, "crop_cells": 8, "crop_rows": 3}
+    task = denoiser(folder, cache, **crops)
+    whole = tuple(denoiser(folder, cache).batch(0, 0, 1)["z"].shape)
+    batches = [task.batch(step, 0, 1) for step in range(60)]
+    cropped = [batch for batch in batches if tuple(batch["z"].shape) != whole]
+    assert 10 < len(cropped) < 30 and all(tuple(batch["z"].shape) == whole for batch in batches[40:])
+    side = 8 * task.backbone.stride
+    for batch in cropped:
+        assert batch["z"].shape[0] == 12 and batch["z"].shape[2:] == (8, 8)
+        assert batch["size_wh"] == (side, side) and len(batch["captions"]) == len(batch["items"]) == 12
+    assert torch.isfinite(task.loss(cropped[0], generator())[0])
+
+
 def test_scenes_of_one_object_come_first(folder, cache):
     task = denoiser(folder, cache, one_object_steps=5)
     sizes = [[len(boxed.item.boxes) for boxed in task.batch(step, 0, 1)["items"]] for step in range(20)]
@@ -254,6 +268,30 @@ def test_the_loss_by_hand(folder, v_folder, cache, prediction):
     error_B = (output - target).square().mean((1, 2, 3))
     assert torch.allclose(loss, error_B.mean(), rtol=1e-4)
     assert logged["high"] == pytest.approx(error_B[t_B > 500].mean().item(), rel=1e-4)
+
+
+def test_cells_inside_boxes_count_more(folder, cache):
+    plain = denoiser(folder, cache, train=("base",))
+    heavy = denoiser(folder, cache, train=("base",), object_weight=3.0)
+    batch = plain.batch(0, 0, 1)
+    item = batch["items"][0].item
+    boxes = [
+        ((0.0, 0.0, 0.5, 1.0),),
+        (),
+        ((0.0, 0.0, 0.1, 0.1), (0.2, 0.2, 0.9, 0.9)),
+        ((0.0, 0.0, 1.0, 1.0),),
+    ]
+    batch["items"] = [replace(batch["items"][0], item=replace(item, boxes=one)) for one in boxes]
+    error_Bhw = torch.ones_like(batch["z"][:, 0])
+    assert torch.equal(plain._places(batch, error_Bhw), error_Bhw)
+    weight_Bhw = heavy._places(batch, error_Bhw)
+    side = error_Bhw.shape[-1]
+    half = side // 2
+    assert (weight_Bhw[0, :, :half] == 3).all() and (weight_Bhw[0, :, half:] == 1).all()
+    assert (weight_Bhw[1] == 1).all() and (weight_Bhw[3] == 3).all()
+    assert weight_Bhw[2, 0, 0] == 3 and weight_Bhw[2, -1, -1] == 1 and weight_Bhw[2, half, half] == 3
+    losses = [task.loss(batch, generator())[0].item() for task in (plain, heavy)]
+    assert losses[0] < losses[1] < 3 * losses[0]
 
 
 def test_pictures_encoded_in_the_step_give_the_loss_of_cached_latents(folder, cache):

@@ -1,4 +1,4 @@
-"""The autoencoder's task: it learns, its latents have unit covariance, diffusers reads what it exports."""
+"""The autoencoder's task: it learns, its latents have unit size, diffusers reads what it exports."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from dataclasses import fields
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_family import CPU, SMALL, generator, loop
 
 from scenewright.train import Recipe, run
 from scenewright.train.renders import Source
-from scenewright.train.vae import VaeConfig, fresh_vae, to_signal, whiten
+from scenewright.train.vae import VaeConfig, balance, fresh_vae, to_signal
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def test_the_loss_by_hand(cache):
     assert torch.allclose(loss, wanted, rtol=1e-4)
 
 
-def test_exported_latents_have_unit_covariance_and_decode_as_before(cache, tmp_path):
+def test_exported_latents_have_unit_size_and_decode_as_before(cache, tmp_path):
     from diffusers import AutoencoderKL
 
     task = prepared(cache)
@@ -98,31 +99,60 @@ def test_exported_latents_have_unit_covariance_and_decode_as_before(cache, tmp_p
     vae = AutoencoderKL.from_pretrained(tmp_path / "vae").float()
     signal = to_signal(torch.from_numpy(task.sources[0].images(np.arange(24))))
     theirs = vae.encode(signal).latent_dist
-    cells_CN = theirs.mean.transpose(0, 1).flatten(1)
     assert vae.config.scaling_factor == 1.0
-    assert torch.allclose(torch.cov(cells_CN), torch.eye(4), atol=0.1)
-    assert torch.allclose(cells_CN.mean(1), torch.zeros(4), atol=0.1)
+    assert theirs.mean.square().mean().item() == pytest.approx(1.0, abs=0.1)
+    assert torch.allclose(theirs.mean.mean((0, 2, 3)), torch.zeros(8), atol=0.1)
     ours = task.vae.encode(signal).latent_dist
     assert torch.allclose(vae.decode(theirs.mean).sample, task.vae.decode(ours.mean).sample, atol=0.03)
 
 
-def test_whitening_undoes_what_two_channels_share(cache):
+def test_a_decoder_alone_leaves_the_latents_as_they_are(cache, tmp_path):
+    first = prepared(cache)
+    first.export(tmp_path / "first")
+    task = prepared(cache, start=tmp_path / "first", train="decoder")
+    task.loss(task.batch(0, 0, 1), generator())[0].backward()
+    moved = {name for name, one in task.vae.named_parameters() if one.grad is not None}
+    assert moved and all(name.startswith(("decoder", "post_quant_conv")) for name in moved)
+    (group,) = task.groups()
+    assert {id(one) for one in group["params"]} == {
+        id(one) for name, one in task.vae.named_parameters() if name in moved
+    }
+    with torch.no_grad():
+        for one in group["params"]:
+            one.add_(0.01)
+    task.export(tmp_path / "second")
+    before, after = (
+        load_file(tmp_path / f"{name}/vae/diffusion_pytorch_model.safetensors")
+        for name in ("first", "second")
+    )
+    for key, value in before.items():
+        same = torch.equal(value, after[key])
+        assert same == key.startswith(("encoder", "quant_conv")), key
+
+
+def test_balanced_directions_have_the_root_of_their_size(cache):
     vae = fresh_vae(config(cache))
     torch.manual_seed(0)
-    mixed_NC = torch.randn(5000, 4) @ torch.tensor(
-        [[1.0, 0, 0.9, 0], [0, 2, 0, 0], [0, 0, 0.1, 0], [0, 0, 0, 0.5]]
-    )
-    first, last = copy.deepcopy(vae.quant_conv), copy.deepcopy(vae.post_quant_conv)
+    size_C, uncertain_C = torch.arange(1.0, 9.0), torch.tensor([1.0, 2, 1, 4, 1, 1, 0.5, 1])
+    turn = torch.linalg.qr(torch.randn(8, 8)).Q
+    exact_NC = torch.randn(5000, 8)
+    exact_NC = (exact_NC - exact_NC.mean(0)) @ torch.linalg.inv(
+        torch.linalg.cholesky(torch.cov(exact_NC.T))
+    ).T
+    mean_NC = (exact_NC * size_C) @ turn.T * uncertain_C + 0.3  # spreads 1 to 8 along turned directions
+    log_NC = (uncertain_C**2).log().repeat(5000, 1)
     with torch.no_grad():
-        vae.quant_conv.weight.copy_(torch.eye(8)[:, :, None, None])
-        vae.quant_conv.bias[:4] = 0.3
-    whiten(vae, mixed_NC + 0.3)
-    moments = torch.cat([mixed_NC, torch.zeros(5000, 4)], 1)[:, :, None, None]
-    white_NC = vae.quant_conv(moments)[:, :4, 0, 0]
-    assert torch.allclose(torch.cov(white_NC.T), torch.eye(4), atol=1e-3)
-    back = vae.post_quant_conv(white_NC[:, :, None, None])
-    assert torch.allclose(back, last((mixed_NC + 0.3)[:, :, None, None]), atol=1e-3)
-    assert first.weight.shape == vae.quant_conv.weight.shape
+        vae.quant_conv.weight.copy_(torch.eye(16)[:, :, None, None])
+        vae.quant_conv.bias.zero_()
+    last = copy.deepcopy(vae.post_quant_conv)
+    balance(vae, mean_NC, log_NC)
+    new_NC = vae.quant_conv(torch.cat([mean_NC, log_NC], 1)[:, :, None, None])[:, :8, 0, 0]
+    assert torch.allclose(new_NC.mean(0), torch.zeros(8), atol=1e-3)
+    assert new_NC.square().mean().item() == pytest.approx(1.0, abs=1e-3)
+    variances = torch.linalg.eigvalsh(torch.cov(new_NC.T))
+    assert torch.allclose(variances / variances.mean(), size_C / size_C.mean(), rtol=1e-2)
+    back = vae.post_quant_conv(new_NC[:, :, None, None])
+    assert torch.allclose(back, last(mean_NC[:, :, None, None]), atol=1e-3)
 
 
 def test_latents_start_almost_certain(cache):

@@ -8,9 +8,11 @@ Letters: B batch, C latent channels, h w latent cells.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from scenewright.train.renders import Item
@@ -22,18 +24,30 @@ KEPT = 0.5
 def crop_latents(
     z_BChw: Tensor, items: Sequence[Item], side: int, rng: np.random.Generator
 ) -> tuple[Tensor, list[Item]]:
-    """Crops z_BCss of `side` cells, one place for the whole batch, and the items seen in each.
+    """Crops z_BCss of `side` cells and the items seen in each: around one of the instances, whole if it fits.
 
-    An item's caption becomes the list of the phrases that are left ("" if none is). A side larger than the
-    latent returns everything unchanged.
+    An item's caption becomes the list of the phrases that are left ("" if none is); without instances the
+    crop lies anywhere. A side larger than the latent returns everything unchanged.
     """
     height, width = z_BChw.shape[-2:]
     if side > height or side > width or (side == height and side == width):
         return z_BChw, list(items)
-    y, x = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
-    window = (x / width, y / height, (x + side) / width, (y + side) / height)
-    cropped = [crop_item(item, window) for item in items]
-    return z_BChw[:, :, y : y + side, x : x + side].contiguous(), cropped
+    crops, cropped = [], []
+    for z_Chw, item in zip(z_BChw, items, strict=True):
+        boxes = item.boxes or ((0.0, 0.0, 1.0, 1.0),)
+        x0, y0, x1, y1 = boxes[int(rng.integers(len(boxes)))]
+        x = _start(x0 * width, x1 * width, side, width, rng)
+        y = _start(y0 * height, y1 * height, side, height, rng)
+        crops.append(z_Chw[:, y : y + side, x : x + side])
+        cropped.append(crop_item(item, (x / width, y / height, (x + side) / width, (y + side) / height)))
+    return torch.stack(crops), cropped
+
+
+def _start(first: float, last: float, side: int, room: int, rng: np.random.Generator) -> int:
+    """Where a crop of `side` cells of `room` begins: it holds the span from `first` to `last`, or lies in it."""
+    ends = sorted((math.floor(first), math.ceil(last) - side))
+    low, high = (min(max(end, 0), room - side) for end in ends)
+    return int(rng.integers(low, high + 1))
 
 
 def crop_item(item: Item, window: tuple[float, float, float, float]) -> Item:

@@ -15,6 +15,7 @@ Letters: B batch, C latent channels, h w cells, N slots, L text tokens, D width.
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -46,8 +47,8 @@ from scenewright.train.vae import to_signal
 if TYPE_CHECKING:
     from scenewright.train.recipe import LoopConfig
 
-TOYBOX = Source(name="toybox", count=24_000, share=0.85)
-TOWN = Source(name="town", count=8_000, size_wh=(192, 96), share=0.15)
+TOYBOX = Source(name="toybox", count=40_000, share=0.85)
+TOWN = Source(name="town", count=16_000, size_wh=(192, 96), share=0.15)
 
 
 CONTROL_STEP = 10**9
@@ -74,10 +75,12 @@ class DenoiserConfig:
     snr_gamma: float | None = (
         None  # min-SNR clipping of the loss weight; None: the plain loss of the prediction
     )
+    object_weight: float = 1.0  # of the loss in cells inside boxes over that of the other cells
     one_object_steps: int = 0  # curriculum: only pictures with one instance before this step
-    crop_steps: int = 0  # before this step, a share of the batches are crops of the latents (see crops.py)
+    crop_steps: int = 0  # before this step, a share of the batches are crops around things (crops.py)
     crop_rate: float = 0.7  # that share
     crop_cells: int = 16  # side of those crops in latent cells
+    crop_rows: int = 2  # crops in such a batch over pictures in the others
     sources: tuple[Source, ...] = (TOYBOX, TOWN)
     data: Path | None = None  # a folder of Records, in place of `sources`
     size: int = 128  # pixels along each side of the squares that are cut from the pictures of `data`
@@ -193,21 +196,23 @@ class DenoiserTask:
 
     def batch(self, step: int, rank: int, size: int) -> dict[str, Any]:
         """Latents z_BChw of one source with captions, layouts and the coins of this step."""
-        rng = stream_rng(self.seed, "denoiser", step, rank)
-        sources, rows = self.config.pictures, self.batch_size
+        rng, config = stream_rng(self.seed, "denoiser", step, rank), self.config
+        alike = stream_rng(self.seed, "denoiser", step, CONTROL_STEP)  # processes that wait for one another
+        crop = step < config.crop_steps and config.cache_latents and bool(alike.random() < config.crop_rate)
+        sources, rows = config.pictures, self.batch_size * (config.crop_rows if crop else 1)
         shares = np.array([source.share for source in sources])
-        which = int(rng.choice(len(shares), p=shares / shares.sum()))
-        pool, index_B = self.pools[which], self._index(which, step, rng)
-        no_text_B = rng.random(rows) < self.config.caption_drop
-        no_layout_B = torch.from_numpy(rng.random(rows) < self.config.layout_drop)
-        layout = bool(rng.random() < self.config.layout_rate) and self.adapter is not None
-        mirror_B = rng.random(rows) < 0.5 if self.config.flip else np.zeros(rows, dtype=bool)
+        which = int(alike.choice(len(shares), p=shares / shares.sum()))
+        pool, index_B = self.pools[which], self._index(which, step, rows, rng)
+        no_text_B = rng.random(rows) < config.caption_drop
+        no_layout_B = torch.from_numpy(rng.random(rows) < config.layout_drop)
+        layout = bool(alike.random() < config.layout_rate) and self.adapter is not None
+        mirror_B = rng.random(rows) < 0.5 if config.flip else np.zeros(rows, dtype=bool)
         items = [pool.items[i] for i in index_B]
         items = [one.mirrored() if m else one for one, m in zip(items, mirror_B, strict=True)]
         pictures, size_wh = pool.rows(index_B, mirror_B), sources[which].size_wh
-        if step < self.config.crop_steps and rng.random() < self.config.crop_rate and "z" in pictures:
-            pictures["z"], items = crop_latents(pictures["z"], items, self.config.crop_cells, rng)
-            size_wh = (self.config.crop_cells * self.backbone.stride,) * 2
+        if crop:
+            pictures["z"], items = crop_latents(pictures["z"], items, config.crop_cells, rng)
+            size_wh = (config.crop_cells * self.backbone.stride,) * 2
         return {
             **pictures,
             "captions": ["" if drop else item.caption for item, drop in zip(items, no_text_B, strict=True)],
@@ -217,13 +222,13 @@ class DenoiserTask:
             "layout": layout,
         }
 
-    def _index(self, which: int, step: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    def _index(self, which: int, step: int, rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Pictures of one batch; only those with one instance while the curriculum says so."""
         single = self.single[which]
         if step < self.config.one_object_steps and len(single):
-            chosen: NDArray[np.int64] = single[rng.integers(len(single), size=self.batch_size)]
+            chosen: NDArray[np.int64] = single[rng.integers(len(single), size=rows)]
             return chosen
-        return rng.integers(len(self.pools[which].items), size=self.batch_size)
+        return rng.integers(len(self.pools[which].items), size=rows)
 
     def loss(self, batch: dict[str, Any], generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """Squared error of the prediction at uniform timesteps; logs that of the noisier half as ``high``."""
@@ -234,7 +239,8 @@ class DenoiserTask:
         t_B, noise_BChw = t_B.to(self.device), noise_BChw.to(self.device)
         layout = self._layout(batch) if batch["layout"] else None
         cond = Conditioning(self._text(batch), None if layout is None else self._grounding(layout))
-        error_B = self._error(z0_BChw, noise_BChw, t_B, cond) * self._weight(t_B)
+        error_Bhw = self._errors(z0_BChw, noise_BChw, t_B, cond)
+        error_B = (error_Bhw * self._places(batch, error_Bhw)).mean((1, 2)) * self._weight(t_B)
         high = t_B > self.noise.train_timesteps // 2
         logged = {"high": float(error_B[high].detach().mean())} if bool(high.any()) else {}
         loss = error_B.mean()
@@ -244,11 +250,21 @@ class DenoiserTask:
             loss, logged["align"] = loss + self.config.align_weight * misplaced, float(misplaced.detach())
         return loss, logged
 
-    def _error(self, z0_BChw: Tensor, noise_BChw: Tensor, t_B: Tensor, cond: Conditioning) -> Tensor:
-        """Mean squared error [B] of the prediction for clean latents with this noise at these timesteps."""
+    def _errors(self, z0_BChw: Tensor, noise_BChw: Tensor, t_B: Tensor, cond: Conditioning) -> Tensor:
+        """Squared error [B,h,w] of the prediction for clean latents with this noise at these timesteps."""
         z_BChw = self.noise.scale(self.noise.add(z0_BChw, noise_BChw, t_B), t_B)
         output_BChw = self.denoise(z_BChw, Call.plain(t_B, cond)).float()
-        return ((output_BChw - self.noise.target(z0_BChw, noise_BChw, t_B)) ** 2).mean((1, 2, 3))
+        return ((output_BChw - self.noise.target(z0_BChw, noise_BChw, t_B)) ** 2).mean(1)
+
+    def _places(self, batch: dict[str, Any], error_Bhw: Tensor) -> Tensor:
+        """What each cell counts for: `object_weight` inside of any box, 1 elsewhere."""
+        weight_Bhw = torch.ones_like(error_Bhw)
+        height, width = error_Bhw.shape[1:]
+        for weight_hw, boxed in zip(weight_Bhw, batch["items"], strict=True):
+            for x0, y0, x1, y1 in boxed.item.boxes:
+                rows = slice(math.floor(y0 * height), math.ceil(y1 * height))
+                weight_hw[rows, math.floor(x0 * width) : math.ceil(x1 * width)] = self.config.object_weight
+        return weight_Bhw
 
     def _clean(self, batch: dict[str, Any]) -> Tensor:
         """The clean latents z0_BChw of a batch, float32."""
@@ -308,7 +324,7 @@ class DenoiserTask:
         t_B = torch.linspace(0.75 * top, top - 1, len(z0_BChw), device=self.device).long()
         return {
             f"loss_{name}_layout": float(
-                self._error(z0_BChw, noise_BChw, t_B, Conditioning(text_BLD, given)).mean()
+                self._errors(z0_BChw, noise_BChw, t_B, Conditioning(text_BLD, given)).mean()
             )
             for name, given in (("right", grounding), ("no", None), ("wrong", other))
         }

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -35,15 +35,15 @@ class VaeConfig:
     """The network's sizes and what it sees."""
 
     channels: tuple[int, ...] = (16, 32, 64)  # per level; each level but the first halves the picture
-    latent_channels: int = 4
+    latent_channels: int = 8
     groups: int = 4  # of the GroupNorms
     crop_px: int = 64  # side of the training crops; the network is convolutional
     centred: float = 0.6  # share of the crops that have a thing's middle in them; the others lie anywhere
-    kl_weight: float = 1e-5
+    kl_weight: float = 1e-6
     log_variance: float = -6.0  # of the latents at the start; at 0 colours drown in noise and stay lost
     square_weight: float = 1.0  # of the squared error beside the L1; colours of small things come sooner
     pooled_weight: float = 2.0  # of the L1 between means of 4x4 pixels: colours before edges
-    gradient_weight: float = 0.5  # of the L1 between pixel differences
+    gradient_weight: float = 1.0  # of the L1 between pixel differences
     halving_weight: float = (
         0.5  # of the L1 between the picture at half its size and the halved latent decoded
     )
@@ -53,6 +53,9 @@ class VaeConfig:
     )
     cache: Path = Path("runs/out/cache")
     start: Path | None = None  # an earlier export to continue from; None: random weights
+    train: Literal["all", "decoder"] = (
+        "all"  # decoder: latents stay what they are, for models trained on them
+    )
     probe: int = 64  # held-out pictures of the validation
 
     def build(self, loop: LoopConfig) -> VaeTask:
@@ -97,6 +100,8 @@ class VaeTask:
         self.config = config
         self.seed, self.batch_size = loop.seed, loop.batch_size
         self.vae = fresh_vae(config) if config.start is None else _read_vae(config.start)
+        for part in (self.vae.encoder, self.vae.quant_conv):
+            part.requires_grad_(config.train == "all")
         self.modules = {"vae": self.vae}
         self.sources: list[Pictures] = []
         self.device = torch.device("cpu")
@@ -107,8 +112,9 @@ class VaeTask:
         self.sources = [open_pictures(source, self.config.cache, say) for source in self.config.sources]
 
     def groups(self) -> list[dict[str, Any]]:
-        """One group: every weight."""
-        return [{"params": list(self.vae.parameters()), "weight_decay": 0.0}]
+        """One group: every weight that is trained."""
+        trained = [one for one in self.vae.parameters() if one.requires_grad]
+        return [{"params": trained, "weight_decay": 0.0}]
 
     def batch(self, step: int, rank: int, size: int) -> Tensor:
         """Crops image_BHW3, uint8."""
@@ -192,47 +198,51 @@ class VaeTask:
         return np.concatenate(parts)
 
     def export(self, folder: Path) -> None:
-        """A diffusers folder in half precision; latents of training pictures have unit covariance."""
+        """A diffusers folder in half precision, latents balanced on training pictures or kept."""
         vae = copy.deepcopy(self.vae)
-        whiten(vae, self._means())
+        if self.config.train == "all":
+            balance(vae, *self._moments())
         vae.register_to_config(scaling_factor=1.0)
         with quiet():
             vae.half().save_pretrained(folder / "vae")
 
-    def _means(self) -> Tensor:
-        """Latent means [N,C] of the cells of 256 training pictures of each source."""
+    def _moments(self) -> tuple[Tensor, Tensor]:
+        """Latent means and log-variances, each [N,C], of cells of 256 training pictures of each source."""
         rng = np.random.default_rng(self.seed)
         found = []
         with torch.no_grad():
             for renders in self.sources:
                 for _ in range(256 // 16):
                     images = torch.from_numpy(renders.images(rng.integers(len(renders), size=16)))
-                    mean = self.vae.quant_conv(self.vae.encoder(to_signal(images.to(self.device))))
-                    found.append(mean.chunk(2, dim=1)[0].float().permute(0, 2, 3, 1).flatten(0, 2))
-        return torch.cat(found)
+                    moments = self.vae.quant_conv(self.vae.encoder(to_signal(images.to(self.device))))
+                    found.append(moments.float().permute(0, 2, 3, 1).flatten(0, 2))
+        mean_NC, log_NC = torch.cat(found).chunk(2, dim=1)
+        return mean_NC, log_NC
 
 
 @torch.no_grad()
-def whiten(vae: AutoencoderKL, means_NC: Tensor) -> None:
-    """Make latents like `means_NC` have mean 0 and unit covariance; what is decoded stays the same.
+def balance(vae: AutoencoderKL, mean_NC: Tensor, log_NC: Tensor) -> None:
+    """Change the basis of the latents: no direction drowns in the noise of others; mean 0, mean square 1.
 
-    The change of basis C^-1/2 goes into the 1x1 convolutions around the latent, its inverse behind it. A
-    denoiser's noise then weighs on every channel alike; two channels that differ by little would otherwise
-    hide what they differ by below it. Their variances become those of the new channels, taken as
+    Where the encoder leaves much variance the decoder needs little precision: over its mean posterior
+    deviation a channel tells how much it really says. In those units a few directions (brightness) are far
+    larger than the rest (patterns); kept so, a denoiser's loss would see little else, and whitened, it would
+    spend most of it on what is seen last. Every principal direction gets the root of its standard deviation
+    in place of that, half way between the two. The change goes into the 1x1 convolutions around the latent,
+    so that what is decoded stays the same; posterior variances become those of the new channels, taken as
     independent.
     """
-    centre_C = means_NC.double().mean(0)
-    covariance = torch.cov(means_NC.double().T)
-    values, vectors = torch.linalg.eigh(covariance)
-    into = (vectors * values.rsqrt()) @ vectors.T
-    back = (vectors * values.sqrt()) @ vectors.T
+    centre_C, spread_C = mean_NC.double().mean(0), log_NC.double().exp().mean(0).sqrt()
+    values, vectors = torch.linalg.eigh(torch.cov(((mean_NC.double() - centre_C) / spread_C).T))
+    size = values.sqrt().mean().sqrt()
+    into = (vectors * values**-0.25) @ vectors.T / spread_C / size
+    back = torch.linalg.inv(into)
     number = len(centre_C)
     first, last = vae.quant_conv, vae.post_quant_conv
     weight, bias = first.weight.double().flatten(1), first.bias.double()
-    spread = (into**2) @ bias[number:].exp()
     first.weight[:number] = (into @ weight[:number]).view_as(first.weight[:number]).float()
     first.bias[:number] = (into @ (bias[:number] - centre_C)).float()
-    first.bias[number:] = spread.log().float()
+    first.bias[number:] = ((into**2) @ bias[number:].exp()).log().float()
     weight, bias = last.weight.double().flatten(1), last.bias.double()
     last.weight.copy_((weight @ back).view_as(last.weight).float())
     last.bias.copy_((bias + weight @ centre_C).float())
