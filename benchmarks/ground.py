@@ -7,7 +7,7 @@
 Parts: ``masks`` the same pictures with and without masks, out of one batch, and the same with all files
 written; ``delivery`` samples/s from disk to the head: records whose features are computed again from stored
 latents, against pickles that hold the same features as grounded-diffusers writes them (its README: about
-54 MB for a picture of Stable Diffusion). Without a trained head a fresh one of the same size is timed.
+54 MB for a picture of Stable Diffusion). Without a trained head a fresh one of a recipe's size is timed.
 """
 
 from __future__ import annotations
@@ -37,17 +37,20 @@ from scenewright.flows.jobs import Job
 from scenewright.flows.masked import MaskedPicture, read_masked
 from scenewright.flows.options import GenerateOptions, GroundOptions
 from scenewright.ground.features import Features
-from scenewright.ground.head import GroundingHead
 from scenewright.models.adapter import AdapterHeader
 from scenewright.models.bundle import Bundle
 from scenewright.models.heads import Head
 from scenewright.models.load import load_bundle
 from scenewright.scene import Box, Instance, Record, Scene
+from scenewright.train.recipes import find
 
 PARTS = ("masks", "delivery")
 PICTURES = 8
 LEVELS = ("low", "mid", "high", "highest")
 NAMES = ("car", "cat", "house", "boat", "bird", "mug", "dog", "tree")
+RECIPES = ("grounding-nano", "grounding-sd15")
+"""Recipes that a fresh head may have the size of."""
+
 ALIKE = 0.02
 """Largest difference of features out of stored latents (half precision) and out of the run, as a share of
 the largest value, that is let through."""
@@ -73,18 +76,21 @@ def scenes(size_wh: tuple[int, int], count: int = PICTURES) -> list[Scene]:
 
 
 def load_grounder(bundle: Bundle, head: str) -> tuple[Grounder, str]:
-    """The head that was asked for, or a fresh one of the published size; and which it is, in words."""
+    """The head that was asked for, else the model's own, else a fresh one of the size of a recipe (`head` may
+    name one); and which it is, in words."""
     try:
-        return Grounder.load(bundle, GroundOptions(head=head)), head or "the model's own"
+        if head not in RECIPES:
+            return Grounder.load(bundle, GroundOptions(head=head)), head or "the model's own"
     except ModelError:
         if head:
             raise
-    net = GroundingHead.for_unet(bundle.backbone.unet, stride=bundle.backbone.stride)
+    name = head or RECIPES[0]
+    net = find(name).task.head.fresh(bundle.backbone, seed=0)
     net = net.requires_grad_(False).eval().to(bundle.backbone.device)
     header = AdapterHeader("grounding", net.config.to_json(), bundle.backbone.fingerprint, "", "", "{}")
     reader = HeadReader(bundle.backbone, net.config)
     grounder = Grounder(Head(net, "fresh", header, "0" * 16), GroundOptions(), reader)
-    return grounder, "a fresh one of the published size: the same work, meaningless masks"
+    return grounder, f"a fresh one of the size of {name}: the same work, meaningless masks"
 
 
 def masks(bundle: Bundle, grounder: Grounder, options: GenerateOptions, repeats: int) -> dict[str, Any]:
@@ -276,7 +282,9 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="nano+gligen", help="as scenewright generate takes it")
-    parser.add_argument("--head", default="", help="a grounding head; else the model's own, else a fresh one")
+    parser.add_argument(
+        "--head", default="", help=f"a head's file, or {' or '.join(RECIPES)} for a fresh one of that size"
+    )
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance", type=float, default=4.0)
     parser.add_argument("--repeats", type=int, default=5, help="rounds that are timed")
