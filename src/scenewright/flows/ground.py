@@ -196,7 +196,7 @@ class Listener:
         self._taps = FeatureTaps(self._unet, layout, step, self._config.halves)
         inner = self._taps.watch(inner)
         if self._config.attention:
-            self._attention = AttentionTaps(self._unet, step)
+            self._attention = AttentionTaps(self._unet, step, self._config.attention_detail)
             inner = self._attention.watch(inner)
         return with_negative(inner, negative, step) if UNCOND in self._config.halves else inner
 

@@ -99,7 +99,8 @@ def hear(records: Sequence[Record], grounder: Grounder, steps: int = STEPS) -> H
         Conditioning(embed(backbone, texts).tokens_BLD)
         for texts in ([scene.prompt for scene in scenes], negatives)
     )
-    attention = AttentionTaps(backbone.unet) if config.attention else None
+    detail = config.attention_detail
+    attention = AttentionTaps(backbone.unet, detail=detail) if config.attention else None
     try:
         features = extract(
             backbone, latent.z_BChw, latent.t, cond, negative, tap_layout(backbone.unet, config.layout),

@@ -135,7 +135,7 @@ class HeadReader:
         classes_BKD, used_BK = self.vectors(batch.prompts, batch.classes)
         if not self.config.attention:
             return HeadInputs(self._features(batch), classes_BKD, used_BK, None)
-        with AttentionTaps(self.backbone.unet) as taps:
+        with AttentionTaps(self.backbone.unet, detail=self.config.attention_detail) as taps:
             features = self._features(batch, taps)
             return HeadInputs(
                 features, classes_BKD, used_BK, taps.maps(range(len(used_BK)), self._places(batch))

@@ -36,7 +36,6 @@ from scenewright.evaluate.splits import SEEN, ClassSplit, class_split
 from scenewright.flows.head_inputs import Gathered, HeadReader, gather, logits
 from scenewright.flows.head_scores import score_head, sheet
 from scenewright.flows.masked import MaskedPicture, drawn_masked, read_masked
-from scenewright.ground.attention import AttentionTaps
 from scenewright.ground.head import GroundingHead
 from scenewright.train.annotated import CHECK_SEED
 from scenewright.train.data import epoch_indices, stream_rng
@@ -68,12 +67,14 @@ class HeadSizes:
     query_mode: Literal["joint", "single"] = "joint"
     text_mode: Literal["template", "joint", "subtract", "prompt"] = "template"
     attention: bool = False  # whether it also reads the cross-attention maps of the class's own words
+    attention_detail: Literal["depth", "head"] = "depth"  # one map per depth of the network, or per head
+    text_dropout: float = 0.0  # share of class vectors hidden in training, so that attention must serve
 
     def fresh(self, backbone: Any, seed: int) -> GroundingHead:
         """An untrained head of these sizes for a backbone."""
         names = (
             "timestep", "patch", "width", "heads", "layers", "hidden", "dropout", "bn_mode", "query_mode",
-            "text_mode",
+            "text_mode", "attention_detail", "text_dropout",
         )  # fmt: skip
         return GroundingHead.for_unet(
             backbone.unet,
@@ -81,7 +82,7 @@ class HeadSizes:
             stride=backbone.stride,
             seed=seed,
             reduced=self.reduced or None,
-            attention=_depths(backbone.unet) if self.attention else 0,
+            attention=self.attention or 0,
             **{name: getattr(self, name) for name in names},
         )
 
@@ -268,12 +269,6 @@ class GroundingTask:
             "samples": self.loop.steps * self.loop.batch_size,
             "seed": self.loop.seed,
         }
-
-
-def _depths(unet: nn.Module) -> int:
-    """Attention maps per class that a network gives: the depths at which it attends to the text."""
-    with AttentionTaps(unet) as taps:
-        return taps.count
 
 
 class _Batch:
