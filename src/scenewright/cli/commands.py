@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 from scenewright.errors import InputError, nearest
 
 COMMANDS = {
+    "dataset": ("scenewright.cli.dataset:app", "Labelled data sets of generated pictures."),
     "demo": ("scenewright.cli.demo:command", "Draw twelve scenes with the embedded model and score them."),
     "evaluate": ("scenewright.cli.evaluate:app", "Score pictures against what was asked for."),
     "generate": ("scenewright.cli.generate:command", "Pictures from scenes, prompts or COCO files."),

@@ -2,8 +2,8 @@
 
 Each of a fixed number of queries says a class (or none) and a mask. The pictures are prepared here, in a few
 lines and without torchvision, as the models' own processors do it: red green blue, shorter side to 800 pixels
-and longer side to at most 1333 unless the folder's ``preprocessor_config.json`` says otherwise, mean and
-deviation of ImageNet, filled up to a multiple of 32.
+and longer side to at most 1333 unless the folder's ``preprocessor_config.json`` says otherwise, stretched to
+a multiple of 32 (but for DETR), mean and deviation of ImageNet.
 
 Sources: Cheng et al., Per-Pixel Classification is Not All You Need (NeurIPS 2021) and Masked-attention Mask
 Transformer (CVPR 2022), with their scores, class times mean of the mask; Carion et al., End-to-End Object
@@ -50,50 +50,58 @@ class Preparation:
     shortest: int = 800
     longest: int = 1333
     exact_hw: tuple[int, int] | None = None  # stretched to this, where the processor says so
-    multiple: int = 32
+    multiple: int = 32  # sides are rounded up to it
     mean: tuple[float, ...] = MEAN
     deviation: tuple[float, ...] = DEVIATION
 
     @classmethod
-    def read(cls, folder: Path) -> Preparation:
-        """From ``preprocessor_config.json``; what it does not say is the default."""
+    def read(cls, folder: Path, kind: str) -> Preparation:
+        """From ``preprocessor_config.json``; what it does not say is the default of that kind of model.
+
+        Raises ModelError for a file that cannot be understood.
+        """
         file = folder / "preprocessor_config.json"
         try:
             said = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
             size = said.get("size", {})
             size = {"shortest_edge": size} if isinstance(size, int) else size
             exact = (int(size["height"]), int(size["width"])) if "height" in size else None
+            multiple = said.get("size_divisor", said.get("size_divisibility", 1 if kind == "detr" else 32))
             return cls(
                 shortest=int(size.get("shortest_edge", 800)),
                 longest=int(size.get("longest_edge", said.get("max_size", 1333))),
                 exact_hw=exact,
-                multiple=int(said.get("size_divisor", said.get("size_divisibility", 32)) or 32),
+                multiple=max(1, int(multiple)),
                 mean=tuple(float(v) for v in said.get("image_mean", MEAN)),
                 deviation=tuple(float(v) for v in said.get("image_std", DEVIATION)),
             )
-        except (OSError, ValueError, TypeError, AttributeError) as fault:
+        except (OSError, ValueError, TypeError, AttributeError, KeyError) as fault:
             raise ModelError(f"{file} cannot be understood: {fault}") from fault
 
     def size_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
         """Height and width that a picture is resized to."""
-        if self.exact_hw is not None:
-            return self.exact_hw
-        scale = min(self.shortest / min(size_hw), self.longest / max(size_hw))
-        return max(1, round(size_hw[0] * scale)), max(1, round(size_hw[1] * scale))
+        high, wide = self.exact_hw or self._kept_shape(size_hw)
+        return high + -high % self.multiple, wide + -wide % self.multiple
 
-    def prepare(self, image_HW3: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-        """The input [1,3,h,w], and its mask [1,h,w], 1 where the picture is."""
+    def _kept_shape(self, size_hw: tuple[int, int]) -> tuple[int, int]:
+        """The shorter side as wanted, unless the longer one becomes too long."""
+        low, high = min(size_hw), max(size_hw)
+        short = float(self.shortest)
+        if high / low * short > self.longest:
+            short = self.longest * low / high
+        long = int(short * high / low)
+        return (round(short), long) if size_hw[0] <= size_hw[1] else (long, round(short))
+
+    def prepare(self, image_HW3: NDArray[np.uint8]) -> Tensor:
+        """The input [1,3,h,w]."""
         size = self.size_hw((image_HW3.shape[0], image_HW3.shape[1]))
-        image_13HW = torch.from_numpy(np.array(image_HW3)).permute(2, 0, 1)[None].float() / 255
+        image_13hw = torch.from_numpy(np.array(image_HW3)).permute(2, 0, 1)[None].float()
         if size != image_HW3.shape[:2]:
-            image_13HW = nnf.interpolate(
-                image_13HW, size=size, mode="bilinear", antialias=True, align_corners=False
+            image_13hw = nnf.interpolate(
+                image_13hw, size=size, mode="bilinear", antialias=True, align_corners=False
             )
         mean, deviation = (torch.tensor(v).view(1, 3, 1, 1) for v in (self.mean, self.deviation))
-        below, right = -size[0] % self.multiple, -size[1] % self.multiple
-        input_13hw = nnf.pad((image_13HW.clamp(0, 1) - mean) / deviation, (0, right, 0, below))
-        mask_1hw = nnf.pad(torch.ones(1, *size, dtype=torch.int64), (0, right, 0, below))
-        return input_13hw, mask_1hw
+        return (image_13hw / 255 - mean) / deviation
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,18 +129,19 @@ class QueryLabeller:
     @torch.no_grad()
     def _one(self, image_HW3: NDArray[np.uint8], wanted: Sequence[str]) -> tuple[Finding, ...]:
         place = next(self.net.parameters())
-        input_13hw, mask_1hw = self.preparation.prepare(image_HW3)
-        out = self.net(
-            pixel_values=input_13hw.to(place.device, place.dtype), pixel_mask=mask_1hw.to(place.device)
-        )
+        out = self.net(pixel_values=self.preparation.prepare(image_HW3).to(place.device, place.dtype))
         logits_QK, masks_Qhw = _answers(out)
         share_Q, class_Q = logits_QK.float().softmax(-1)[:, :-1].max(-1)
-        seen_hw = self.preparation.size_hw((image_HW3.shape[0], image_HW3.shape[1]))
         found = []
         for name in dict.fromkeys(wanted):
             rows = torch.nonzero((class_Q == self._places[name]) & (share_Q >= LEAST))[:, 0]
             if len(rows):
-                masks_NHW = _on_picture(masks_Qhw[rows], mask_1hw.shape[1:], seen_hw, image_HW3.shape[:2])
+                masks_NHW = nnf.interpolate(
+                    masks_Qhw[rows][None].float(),
+                    size=image_HW3.shape[:2],
+                    mode="bilinear",
+                    align_corners=False,
+                )[0]
                 found += self._findings(name, share_Q[rows], masks_NHW)
         return tuple(sorted(found, key=lambda one: -one.score))
 
@@ -157,15 +166,6 @@ def _answers(out: Any) -> tuple[Tensor, Tensor]:
     if getattr(out, "class_queries_logits", None) is not None:
         return out.class_queries_logits[0], out.masks_queries_logits[0]
     return out.logits[0], out.pred_masks[0]
-
-
-def _on_picture(
-    masks_Nhw: Tensor, input_hw: Sequence[int], seen_hw: tuple[int, int], size_hw: Sequence[int]
-) -> Tensor:
-    """Mask logits at the picture's own size: to the input's size, cut, and resized."""
-    whole = nnf.interpolate(masks_Nhw[None].float(), size=tuple(input_hw), mode="bilinear")
-    part = whole[:, :, : seen_hw[0], : seen_hw[1]]
-    return nnf.interpolate(part, size=tuple(size_hw), mode="bilinear")[0]
 
 
 def vocabulary_of(id2label: Mapping[Any, str]) -> Vocabulary:
@@ -212,7 +212,7 @@ def load_queries(folder: Path, name: str, device: torch.device) -> QueryLabeller
             f"{name} lacks {len(missing)} weights, the first is {missing[0]}", "is it the whole model?"
         )
     net = net.requires_grad_(False).eval().to(device)
-    return QueryLabeller(f"{name}@{_digest(net)}", net, Preparation.read(folder))
+    return QueryLabeller(f"{name}@{_digest(net)}", net, Preparation.read(folder, config.model_type))
 
 
 def _digest(net: Any) -> str:
