@@ -36,7 +36,7 @@ def test_the_published_headline_command(cli, quick, tmp_path: Path) -> None:
     record = Record.load(picture)
     assert record.provenance["seed"] == 2147483647 and len(record.masks) == 2
     assert record.provenance["grounding"]["classes"] == ["cat", "basketball"]
-    assert "no prompt speaks of" not in ended.err
+    assert "does not speak of" not in ended.err
 
 
 def test_json_names_the_masks(cli, quick, tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_json_names_the_masks(cli, quick, tmp_path: Path) -> None:
     first = json.loads(ended.out.splitlines()[0])
     assert set(first["masks"]) == {"cat", "zebra"} and "cutouts" not in first
     assert all(Mask.from_png(Path(path)).size_hw == (64, 64) for path in first["masks"].values())
-    assert "note: no prompt speaks of 'zebra'" in ended.err
+    assert "the prompt does not speak of 'zebra'" in ended.err
     record = Record.load(first["picture"])
     assert (record.provenance["grounding"]["rule"], record.provenance["grounding"]["threshold"]) == (
         "independent", 0.4,
@@ -62,7 +62,7 @@ def test_the_five_poster_prompts(cli, quick, tmp_path: Path) -> None:
     pictures = [Path(line) for line in ended.out.splitlines()[:-1]]
     found = [Record.load(path).provenance["grounding"]["classes"] for path in pictures]
     assert found == [row["classes"].split(",") for row in json.loads(POSTER.read_text())]
-    assert "no prompt speaks of" not in ended.err
+    assert "does not speak of" not in ended.err
 
 
 def test_masks_do_not_change_the_picture(cli, quick, tiny_model: str, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_pictures_that_are_there(cli, quick, tiny_model: str, tiny_head: Path, t
     assert ended.code == 0, ended.err
     first = json.loads(ended.out.splitlines()[0])
     assert first["state"] == "made" and set(first["masks"]) == {"cat", "dog"}
-    assert "note: no prompt speaks of 'dog'" in ended.err
+    assert "the prompt does not speak of 'dog'" in ended.err
     record = Record.load(first["picture"])
     assert record.image.tobytes() == Record.load(drawn).image.tobytes()
     assert set(record.scores["detector"]["classes"]) == {"cat", "dog"}

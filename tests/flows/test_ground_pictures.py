@@ -123,7 +123,7 @@ def test_files(bundle, asked, choice, tmp_path: Path) -> None:
     request = PictureRequest(files=(source,))
     written = ground_files(request, choice, options, out, on_note=notes.append)
     assert [one.state for one in written.outcomes] == ["made", "made"]
-    assert notes == ["no prompt speaks of 'zebra' in one: it is looked for all the same"]
+    assert notes == ["one: the prompt does not speak of 'zebra'; looked for all the same"]
     kinds = [f".{label}.{kind}.png" for label in ("cat", "zebra") for kind in ("mask", "cutout")]
     ends = (".png", ".scene.json", ".overlay.png", *kinds)
     assert set(contents(out)) == {f"{n}{e}" for n in ("one", "two") for e in ends} | {"sheet.png"}

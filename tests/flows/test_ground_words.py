@@ -69,7 +69,11 @@ def test_notes_and_nothing_to_look_for() -> None:
         check_wanted([none], ())
     assert "--classes" in caught.value.hint
     (note,) = check_wanted([("b", with_classes(none[1], ("cow",)))], ("cow",))
-    assert "'cow' in b" in note
+    assert note == "b: the prompt does not speak of 'cow'; looked for all the same"
+    names = tuple(f"thing {letter}" for letter in "abcdefgh")
+    both = [(name, with_classes(none[1], names)) for name in ("b", "c")]
+    (note,) = check_wanted(both, names)
+    assert note.startswith("2 scenes, the first is b: ") and "'thing f' and 2 more; " in note
 
 
 def test_lists_of_classes() -> None:

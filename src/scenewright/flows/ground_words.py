@@ -19,6 +19,9 @@ from scenewright.scene.vocabulary import fold
 KNOWN = ("toybox", "voc", "coco")
 """Lists that ship, in the order in which names are looked up for their synonyms."""
 
+NAMED = 6
+"""Classes that a note names one by one."""
+
 _ARTICLES = re.compile(r"^(?:(?:an?|the|some|one)\s+)+", re.IGNORECASE)
 
 
@@ -89,10 +92,18 @@ def check_wanted(named: Sequence[tuple[str, Scene]], classes: Sequence[str]) -> 
         for one in found:
             if not one.in_prompt:
                 silent.setdefault(one.label, []).append(name)
+    together: dict[tuple[str, ...], list[str]] = {}
     for label, names in silent.items():
-        where = names[0] if len(names) == 1 else f"{len(names)} scenes, the first is {names[0]}"
-        notes.append(f"no prompt speaks of {label!r} in {where}: it is looked for all the same")
-    return notes
+        together.setdefault(tuple(names), []).append(label)
+    return notes + [_silence(names, labels) for names, labels in together.items()]
+
+
+def _silence(names: Sequence[str], labels: Sequence[str]) -> str:
+    """A note about classes that the prompts of some scenes do not speak of."""
+    where = names[0] if len(names) == 1 else f"{len(names)} scenes, the first is {names[0]}"
+    shown = ", ".join(repr(label) for label in labels[:NAMED])
+    more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
+    return f"{where}: the prompt does not speak of {shown}{more}; looked for all the same"
 
 
 def _class_of(one: Instance, classes: Sequence[str]) -> str | None:
