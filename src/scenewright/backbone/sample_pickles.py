@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,11 @@ class _Type:
         found = np.dtype(self.code)
         if found.kind not in "biuf" or self.order not in "<>|=":
             raise pickle.UnpicklingError(f"an array of {self.code}")
-        return found if self.order == "|" else found.newbyteorder(self.order)
+        return found.newbyteorder("S") if self._foreign() else found
+
+    def _foreign(self) -> bool:
+        """Whether the bytes of a number stand the other way round than on this machine."""
+        return self.order in "<>" and self.order != ("<" if sys.byteorder == "little" else ">")
 
 
 class _NewArray:

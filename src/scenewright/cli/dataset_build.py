@@ -30,14 +30,13 @@ def build(
     out: its.Out = Path("dataset"), as_json: its.Json = False,
 ) -> None:
     # fmt: on
-    """Draw pictures, label what is in them, keep those where everything was found.
-
-    The same command again continues an interrupted run, and changes nothing in a finished one.
-    """
+    """Draw pictures, label what is in them, keep those where everything was found. The same command again
+    continues an interrupted run, and changes nothing in a finished one."""
     from scenewright.flows.dataset import request as asked
     from scenewright.flows.dataset.rules import LabelRules
     from scenewright.flows.dataset.sources import source_of
     from scenewright.flows.options import GenerateOptions, parse_gate, parse_size
+    from scenewright.flows.produce import ModelChoice
 
     size_wh = parse_size(size) if size else None
     source = source_of(scenes, grammar, split, classes, vocabulary, per_picture=per_picture, total=total,
@@ -47,7 +46,7 @@ def build(
                               batch=batch)  # fmt: skip
     rules = LabelRules(policy=policy, score=least_score, area=least_area, most_area=most_area,  # type: ignore[arg-type]
                        agreement=least_agreement)  # fmt: skip
-    chosen = asked.ModelChoice(name=model, device=device, dtype=dtype, allow_other_backbone=other_backbone)
+    chosen = ModelChoice(name=model, device=device, dtype=dtype, allow_other_backbone=other_backbone)
     wanted = asked.BuildRequest(source=source, size_wh=size_wh, model=chosen, options=options,
                                 labeller=labeller, checker=verifier, rules=rules)  # fmt: skip
     with Bar("pictures") as bar:

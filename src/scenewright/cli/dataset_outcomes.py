@@ -35,7 +35,7 @@ def tell(one: Entry) -> None:
 
 def finish(built: Built, as_json: bool) -> int:
     """The counts, then how many failed; returns the exit code."""
-    counts = {state: built.count(state) for state in ("kept", "refused", "failed")}  # type: ignore[arg-type]
+    counts = {state: built.count(state) for state in ("kept", "refused", "failed")}
     if as_json:
         print(json.dumps({"folder": str(built.folder), "new": built.fresh, **counts}))
     else:

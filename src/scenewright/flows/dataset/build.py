@@ -168,8 +168,13 @@ def _keep(order: Order, result: Any, out: Path) -> Entry:
         for name in files_of(order.name):
             (out / name).unlink(missing_ok=True)
         if isinstance(result, Failed):
-            words = {"error": result.error, "hint": result.hint}
-            return Entry(name=order.name, state="failed", classes=order.classes, **words)
+            return Entry(
+                name=order.name,
+                state="failed",
+                classes=order.classes,
+                error=result.error,
+                hint=result.hint,
+            )
         return Entry(name=order.name, state="refused", classes=order.classes, reasons=result.reasons)
     contents = file_contents(result, out, order.name)
     atomic_write_all(contents)
