@@ -75,7 +75,7 @@ def test_detaching_restores_the_base_exactly_and_a_second_adapter_is_refused(bac
     grounding = adapter.grounding(layouts(adapter.config))
     on = output(backbone, grounding)
     scaled = output(backbone, None)
-    with pytest.raises(ModelError, match="unifusion is attached"):
+    with pytest.raises(ModelError, match="instancediffusion is attached"):
         trained(backbone.unet).attach(backbone.unet)
     assert (on - scaled).abs().max() > 1e-3 and (scaled - base).abs().max() > 1e-3
     handle.close()

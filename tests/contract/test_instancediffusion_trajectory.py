@@ -1,5 +1,6 @@
-"""InstanceDiffusion in box format: token network, fusers, ScaleU, and its PLMS runs with and without the
-multi-instance sampler, against recordings of the original and through the public converter and the one loop.
+"""InstanceDiffusion: token network, fusers with and without instance-masked attention, ScaleU, and its PLMS
+runs with and without the multi-instance sampler, against recordings of the original and through the public
+converter and the one loop.
 
 Tolerances are those of the recordings' README: token network 1e-5, UNet 1e-4, trajectories 1e-3.
 """
@@ -25,6 +26,7 @@ from scenewright.backbone.loop import sample
 from scenewright.backbone.network import network
 from scenewright.backbone.noise import Noise
 from scenewright.condition.fuser import GatedFuser, fourier
+from scenewright.condition.membership import allowed, cells_key, occupancy
 from scenewright.condition.scaleu import ScaleU, scale_low_frequencies
 from scenewright.condition.unifusion import UniFusionInputs
 from scenewright.convert.instancediffusion import SD15, Numbers, from_original, original_state
@@ -160,29 +162,52 @@ def test_gated_block(every):
         close(fuser(x, Grounding(objs, torch.ones(2)))[:1], stored["out_scale1_b0"], 1e-5)
         close(fuser(x, Grounding(objs, torch.full((2,), 0.5)))[:, ::4], stored["out_scale05_s4"], 1e-5)
         close(fuser(x_big, Grounding(objs_big, torch.ones(1)))[:, ::128], stored["big_unmasked_s128"], 1e-5)
+        cells = one.arrays("inputs")["att_masks"].bool()
+        for name, masks in (("legacy", cells), ("rowmajor", cells.transpose(2, 3))):
+            extra = {cells_key(4096): masks.flatten(2)}
+            out = fuser(x_big, Grounding(objs_big, torch.ones(1), extra))
+            close(out[:, ::128], stored[f"big_masked_{name}_s128"], 1e-5)
 
 
 @torch.no_grad()
-def test_unet_with_grounding_null_and_gate_zero(every):
+def test_unet_with_grounding_masked_attention_null_and_gate_zero(every):
     for one in every:
         stored, case, net = one.arrays("unet"), one.config["unet_case"], one.network
         rng = np.random.RandomState(one.config["seed"] + 150)
         z = torch.from_numpy(rng.standard_normal((1, 4, 64, 64)).astype(np.float32))
         inputs = one.arrays("inputs")
         close(z.flatten()[:8], inputs["x64_first8"], 1e-6)
-        layout = net.adapter.grounding(one.layout(case["format_flags"]))
+        inputs_of = one.layout(case["format_flags"])
+        layout = net.adapter.grounding(inputs_of)
         text, t = inputs["context"][:1], torch.tensor(case["timestep"])
         denoise = network(net.unet)
         base = denoise(z, Call.plain(t, Conditioning(text)))
         with net.adapter.attach(net.unet):
             for name, grounding in (
                 ("unmasked", layout),
+                ("masked_legacy", net.adapter.grounding(inputs_of, (64, 64), "legacy")),
+                ("masked_rowmajor", net.adapter.grounding(inputs_of, (64, 64), "finest")),
                 ("null_grounding", net.adapter.null_grounding(layout)),
                 ("gate_zero", layout.scaled(0.0)),
             ):
                 out = denoise(z, Call.plain(t, Conditioning(text, grounding)))
                 close(out[..., ::2, ::2], stored[f"eps_{name}_s2"], 1e-4)
         assert torch.equal(denoise(z, Call.plain(t, Conditioning(text))), base)
+
+
+def test_which_keys_a_query_may_see(every):
+    for one in every:
+        stored, layout = one.arrays("unet"), one.layout(one.config["unet_case"]["format_flags"])
+        inputs = one.arrays("inputs")
+        for name, transposed in (("legacy", True), ("rowmajor", False)):
+            cells = occupancy(layout.boxes_BN4, layout.masks_BN, (64, 64), transposed=transposed)
+            recorded = inputs["att_masks"].bool()
+            recorded = recorded if transposed else recorded.transpose(2, 3)
+            assert torch.equal(cells, recorded.flatten(2))
+            counts = allowed(cells, slice(0, 4096), 184)[0].sum(1)
+            assert torch.equal(counts, stored[f"mask_row_counts_{name}"][:4096].to(counts.dtype))
+            part = allowed(cells, slice(1024, 1100), 184)[0].sum(1)
+            assert torch.equal(part, counts[1024:1100])
 
 
 @dataclass(frozen=True)

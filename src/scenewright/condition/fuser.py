@@ -13,7 +13,7 @@ name in code       symbol in the paper
 =================  ==========================================
 
 Letters: R rows, N visual tokens, M grounding tokens, C width of the block, D width of the grounding tokens,
-H heads, F frequencies.
+H heads, F frequencies, K slots, S keys.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from torch.nn import functional as nnf
 from scenewright.backbone.attach import transformer_blocks
 from scenewright.backbone.call import Grounding
 from scenewright.backbone.products import geglu, linear
+from scenewright.condition.membership import attend, cells_of
 from scenewright.errors import ModelError
 
 
@@ -61,11 +62,14 @@ class _Attention(nn.Module):
     def _heads(self, tokens_RSC: Tensor, layer: nn.Linear) -> Tensor:
         return linear(tokens_RSC, layer.weight).unflatten(2, (self.heads, -1)).transpose(1, 2)
 
-    def forward(self, visual_RNC: Tensor, grounding_RMC: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, visual_RNC: Tensor, grounding_RMC: Tensor, cells_RKN: Tensor | None = None) -> Tensor:
         both_RSC = torch.cat([visual_RNC, grounding_RMC], dim=1)
         q_RHNc = self._heads(visual_RNC, self.to_q)
         k_RHSc, v_RHSc = self._heads(both_RSC, self.to_k), self._heads(both_RSC, self.to_v)
-        out_RHNc = nnf.scaled_dot_product_attention(q_RHNc, k_RHSc, v_RHSc, attn_mask=mask)
+        if cells_RKN is None:
+            out_RHNc = nnf.scaled_dot_product_attention(q_RHNc, k_RHSc, v_RHSc)
+        else:
+            out_RHNc = attend(q_RHNc, k_RHSc, v_RHSc, cells_RKN)
         last = self.to_out[0]
         return linear(out_RHNc.transpose(1, 2).flatten(2), last.weight, last.bias)
 
@@ -116,25 +120,32 @@ class GatedFuser(nn.Module):
         self.alpha_dense = nn.Parameter(torch.tensor(0.0))
 
     def forward(self, x_RND: Tensor, objs: Grounding) -> Tensor:
-        """Visual tokens [R,N,C] moved towards the grounding; rows whose gate is 0 come back bit-equal."""
+        """Visual tokens [R,N,C] moved towards the grounding; rows whose gate is 0 come back bit-equal.
+
+        Where `objs.extra` says which tokens belong to which instance, attention is masked (`membership`).
+        """
+        cells_RKN = cells_of(objs.extra, x_RND.shape[1])
         if torch.compiler.is_compiling():
             gate_R = objs.gate_R.to(x_RND.device)
-            fused_RND = self._fuse(x_RND, objs.tokens_RMD, gate_R)
+            fused_RND = self._fuse(x_RND, objs.tokens_RMD, gate_R, cells_RKN)
             return torch.where((gate_R != 0)[:, None, None], fused_RND, x_RND)
         active_R = objs.gate_R != 0
         if bool(active_R.all()):
-            return self._fuse(x_RND, objs.tokens_RMD, objs.gate_R)
+            return self._fuse(x_RND, objs.tokens_RMD, objs.gate_R, cells_RKN)
         rows = active_R.nonzero().squeeze(1)
         if rows.numel() == 0:
             return x_RND
         gate_A, rows = objs.gate_R[rows], rows.to(x_RND.device)
-        fused_AND = self._fuse(x_RND[rows], objs.tokens_RMD[rows], gate_A)
+        cells_AKN = None if cells_RKN is None else cells_RKN[rows]
+        fused_AND = self._fuse(x_RND[rows], objs.tokens_RMD[rows], gate_A, cells_AKN)
         return x_RND.index_copy(0, rows, fused_AND.to(x_RND.dtype))
 
-    def _fuse(self, x_RNC: Tensor, tokens_RMD: Tensor, gate_R: Tensor) -> Tensor:
+    def _fuse(
+        self, x_RNC: Tensor, tokens_RMD: Tensor, gate_R: Tensor, cells_RKN: Tensor | None = None
+    ) -> Tensor:
         dtype, gate_R11 = x_RNC.dtype, gate_R.to(x_RNC).view(-1, 1, 1)
         tokens_RMC = linear(tokens_RMD.to(dtype), self.linear.weight, self.linear.bias).to(dtype)
-        attended: Tensor = self.attn(self.norm1(x_RNC), self.norm1(tokens_RMC))
+        attended: Tensor = self.attn(self.norm1(x_RNC), self.norm1(tokens_RMC), cells_RKN)
         scale_R11 = gate_R11 * self.alpha_attn.tanh().to(dtype)
         x_RNC = torch.addcmul(x_RNC, scale_R11, attended.to(dtype))
         dense: Tensor = self.ff(self.norm2(x_RNC))

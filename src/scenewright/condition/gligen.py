@@ -19,7 +19,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -77,21 +77,25 @@ class GligenConfig:
     @classmethod
     def from_json(cls, text: str) -> GligenConfig:
         """Reads what `to_json` wrote; ModelError on text that is not such an object, or on unknown keys."""
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ModelError(f"the adapter's configuration is not JSON: {error}") from error
-        if not isinstance(data, dict):
-            raise ModelError(f"the adapter's configuration is {type(data).__name__}, an object expected")
-        known = [field.name for field in dataclasses.fields(cls)]
-        for key in data:
-            if key not in known:
-                near = nearest(key, known)
-                raise ModelError(
-                    f"unknown key {key!r} in the adapter's configuration",
-                    hint=f"did you mean {near!r}?" if near else f"known keys: {', '.join(known)}",
-                )
-        return cls(**data)
+        return cls(**config_object(text, [field.name for field in dataclasses.fields(cls)]))
+
+
+def config_object(text: str, known: Sequence[str]) -> dict[str, Any]:
+    """The object in an adapter's configuration; ModelError on other text and on keys that are not `known`."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"the adapter's configuration is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise ModelError(f"the adapter's configuration is {type(data).__name__}, an object expected")
+    for key in data:
+        if key not in known:
+            near = nearest(key, known)
+            raise ModelError(
+                f"unknown key {key!r} in the adapter's configuration",
+                hint=f"did you mean {near!r}?" if near else f"known keys: {', '.join(known)}",
+            )
+    return data
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,11 @@ Letters: B scenes, N slots, M grounding tokens, D width, P numbers of a location
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -31,8 +33,14 @@ from scenewright.backbone.attach import Handle, attach_fusers
 from scenewright.backbone.call import Grounding
 from scenewright.condition.convnext import STRIDE, TINY_DEPTHS, TINY_WIDTHS, ConvNext
 from scenewright.condition.fuser import FuserTree, GatedFuser, context_width, fourier, fresh_fusers
+from scenewright.condition.gligen import LARGEST, config_object
+from scenewright.condition.membership import Masking, memberships
 from scenewright.condition.scaleu import ScaleHooks, ScaleU, fresh_scales
-from scenewright.errors import ModelError
+from scenewright.errors import InputError, ModelError
+
+Missing = Literal["zeros", "null"]
+"""What a used slot gets for a scribble or mask it does not have: the code of all-zero coordinates, as the
+released network was trained with, or the learnt stand-in."""
 
 KINDS = ("box", "point", "scribble", "mask")
 """Kinds of location a picture can keep or drop; a mask gives polygon points and map tokens."""
@@ -40,8 +48,8 @@ KINDS = ("box", "point", "scribble", "mask")
 
 @dataclass(frozen=True, kw_only=True)
 class UniFusionConfig:
-    """Sizes of an InstanceDiffusion adapter. Defaults are the released network's; a width of 0 means the text
-    width of the UNet."""
+    """Sizes of an InstanceDiffusion adapter, and how it was trained. Defaults are the released network's; a
+    width of 0 means the text width of the UNet."""
 
     slots: int = 30  # instances per picture
     fourier: int = 16  # frequencies of the location codes
@@ -53,12 +61,29 @@ class UniFusionConfig:
     map_px: int = 512  # side the masks are brought to
     depths: tuple[int, ...] = TINY_DEPTHS  # blocks per stage of the map network
     widths: tuple[int, ...] = TINY_WIDTHS  # channels per stage of the map network
+    missing: Missing = "zeros"  # what a used slot without scribble or mask was trained with
+    masking: Masking = "off"  # instance-masked attention when nothing else is asked for
 
     def __post_init__(self) -> None:
+        for name in ("depths", "widths"):
+            value = getattr(self, name)
+            if not isinstance(value, (list, tuple)) or not value:
+                raise ModelError(f"{name} is {value!r}, whole numbers expected, one per stage")
+            object.__setattr__(self, name, tuple(value))
+        _check(self)
         if self.map_px % (2 * STRIDE):
             raise ModelError(f"map_px is {self.map_px}, a multiple of {2 * STRIDE} expected")
         if len(self.depths) != len(self.widths):
             raise ModelError(f"{len(self.depths)} depths for {len(self.widths)} widths of the map network")
+
+    def to_json(self) -> str:
+        """The configuration as one line of JSON."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> UniFusionConfig:
+        """Reads what `to_json` wrote; ModelError on text that is not such an object, or on unknown keys."""
+        return cls(**config_object(text, [field.name for field in dataclasses.fields(cls)]))
 
     @property
     def map_tokens(self) -> int:
@@ -75,14 +100,34 @@ class UniFusionConfig:
         return 4, 2, 2 * self.scribble_points, 2 * self.polygon_points
 
 
+def _check(config: UniFusionConfig) -> None:
+    """Raises ModelError for sizes and words that cannot be; a damaged file may say anything."""
+    for name in ("slots", "fourier", "hidden", "scribble_points", "polygon_points", "map_px"):
+        _whole(getattr(config, name), name, 1)
+    for name in ("feature_width", "context_width"):
+        _whole(getattr(config, name), name, 0)
+    for name in ("depths", "widths"):
+        for value in getattr(config, name):
+            _whole(value, name, 1)
+    for name, words in (("missing", get_args(Missing)), ("masking", get_args(Masking))):
+        if getattr(config, name) not in words:
+            raise ModelError(f"{name} is {getattr(config, name)!r}, expected one of {', '.join(words)}")
+
+
+def _whole(value: object, name: str, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= LARGEST:
+        raise ModelError(f"{name} is {value!r}, a whole number from {low} to {LARGEST} expected")
+
+
 @dataclass(frozen=True)
 class UniFusionInputs:
     """What the token network reads for B scenes; everything is zero in unused slots.
 
     boxes_BN4: xyxy in [0,1]. points_BN2: x, y. scribbles_BNP, polygons_BNP: x, y interleaved, in [0,1],
     sorted by distance from (0,0). segs_BNHW: masks, 1 inside, any size. masks_BN: 1 for a used slot.
-    features_BND: pooled phrase embeddings. keep_BK: 1 for the kinds (order of `KINDS`) a scene uses; a scene
-    that keeps none keeps its boxes.
+    features_BND: pooled phrase embeddings. keep_BK: 1 for the kinds (order of `KINDS`) that count, [B,K] for
+    a whole scene or [B,N,K] slot by slot; where none is kept, boxes are. A kind that is not kept gives the
+    learnt stand-in.
     """
 
     boxes_BN4: Tensor
@@ -98,6 +143,14 @@ class UniFusionInputs:
         """The same inputs on another device and in another number type."""
         fields = dataclasses.fields(self)
         return UniFusionInputs(**{one.name: getattr(self, one.name).to(device, dtype) for one in fields})
+
+    def kept(self) -> Tensor:
+        """keep_BNK for every slot, boxes kept where nothing is; float, on the device of the inputs."""
+        keep = self.keep_BK.float()
+        if keep.ndim == 2:
+            keep = keep[:, None, :].expand(-1, self.masks_BN.shape[1], -1)
+        none = (keep.amax(dim=-1, keepdim=True) == 0).float()
+        return torch.cat([keep[..., :1].maximum(none), keep[..., 1:]], dim=-1)
 
 
 class UniFusionTokens(nn.Module):
@@ -123,14 +176,12 @@ class UniFusionTokens(nn.Module):
         """Grounding tokens [B, 4N+T, D] in float32."""
         weight = self.null_positive_feature
         coded = inputs.to(weight.device, torch.float32)
-        keep_BK = coded.keep_BK
-        none_B1 = (keep_BK.amax(dim=1, keepdim=True) == 0).float()
-        keep_BK = torch.cat([keep_BK[:, :1].maximum(none_B1), keep_BK[:, 1:]], dim=1)
-        tokens = self._instance_tokens(coded, keep_BK)
-        tokens.append(self.linears_list[4](self._map_features(coded.segs_BNHW, keep_BK[:, 3])))
+        keep_BNK = coded.kept()
+        tokens = self._instance_tokens(coded, keep_BNK)
+        tokens.append(self.linears_list[4](self._map_features(coded.segs_BNHW, keep_BNK[..., 3].amax(1))))
         return torch.cat(tokens, dim=1).float()
 
-    def _instance_tokens(self, inputs: UniFusionInputs, keep_BK: Tensor) -> list[Tensor]:
+    def _instance_tokens(self, inputs: UniFusionInputs, keep_BNK: Tensor) -> list[Tensor]:
         """Four times [B,N,D]: box, point, scribble and polygon tokens."""
         mask_BN = inputs.masks_BN
         dtype = self.null_positive_feature.dtype
@@ -143,7 +194,7 @@ class UniFusionTokens(nn.Module):
         )
         tokens = []
         for k, (coords_BNP, present_BN, null) in enumerate(rows):
-            code = _blend(fourier(coords_BNP, self.config.fourier), present_BN * keep_BK[:, k, None], null)
+            code = _blend(fourier(coords_BNP, self.config.fourier), present_BN * keep_BNK[..., k], null)
             tokens.append(self.linears_list[k](torch.cat([feature_BND, code], dim=-1).to(dtype)))
         return tokens
 
@@ -237,22 +288,61 @@ class UniFusion(FuserTree):
         """The tokens [B,M,D] of `batch` empty layouts."""
         return self.tokens(empty_inputs(1, self.config)).expand(batch, -1, -1)
 
-    def grounding(self, inputs: UniFusionInputs) -> Grounding:
-        """What the fusers get: tokens, and gate 1 for scenes with an instance, 0 for scenes without (CPU)."""
+    def grounding(
+        self, inputs: UniFusionInputs, latent_hw: tuple[int, int] | None = None, masking: Masking = "off"
+    ) -> Grounding:
+        """What the fusers get: tokens, and gate 1 for scenes with an instance, 0 for scenes without (CPU).
+
+        With `masking` (see `membership`) also which visual token belongs to which instance, for latents of
+        `latent_hw` cells. Raises InputError for masking without a size.
+        """
         used_B = inputs.masks_BN.cpu().amax(dim=1) > 0
-        return Grounding(tokens_RMD=self.tokens(inputs), gate_R=used_B.float())
+        tokens_BMD = self.tokens(inputs)
+        extra: dict[str, Tensor] = {}
+        if masking != "off":
+            if latent_hw is None:
+                raise InputError("masked attention needs the size of the latents", "give latent_hw")
+            where, keep_BNK = tokens_BMD.device, inputs.kept()
+            placed_BN = inputs.masks_BN * torch.maximum(keep_BNK[..., 0], keep_BNK[..., 3])
+            boxes_BN4, grids = inputs.boxes_BN4.to(where), self.grids(latent_hw, masking)
+            extra = memberships(boxes_BN4, placed_BN.to(where), grids, transposed=masking == "legacy")
+        return Grounding(tokens_RMD=tokens_BMD, gate_R=used_B.float(), extra=extra)
 
     def null_grounding(self, grounding: Grounding) -> Grounding:
-        """The null layout for the negative branch of `grounding`: null tokens, the same gates."""
-        return Grounding(tokens_RMD=self.null_tokens(len(grounding.gate_R)), gate_R=grounding.gate_R)
+        """The null layout for the negative branch of `grounding`: null tokens, the same gates, no masking."""
+        extra = {name: torch.zeros_like(value) for name, value in grounding.extra.items()}
+        return Grounding(self.null_tokens(len(grounding.gate_R)), grounding.gate_R, extra)
 
-    def attach(self, unet: nn.Module) -> Attached:
-        """Puts fusers and scales into `unet`; `close()` of the returned handle restores it exactly.
+    def grids(self, latent_hw: tuple[int, int], masking: Masking = "all") -> list[tuple[int, int]]:
+        """Height and width of levels with fusers, finest first; the finest alone unless `masking` is all."""
+        deepest = len({path.split(".")[1] for path in self._scaled}) - 1
+        levels = sorted({_level(path, deepest) for path in self._paths})
+        chosen = levels if masking == "all" else levels[:1]
+        return [_halved(latent_hw, level) for level in chosen]
+
+    def attach(self, unet: nn.Module, *, scaleu: bool = True) -> Attached:
+        """Puts fusers and, unless `scaleu` is false, scales into `unet`; `close()` restores it exactly.
 
         The scales act on every row while attached, with and without layout and at gate 0: the published
         network never switches them off.
         """
-        return Attached(attach_fusers(unet, self.fusers, "unifusion"), ScaleHooks(unet, self.scales))
+        scales = self.scales if scaleu else {}
+        return Attached(attach_fusers(unet, self.fusers, "instancediffusion"), ScaleHooks(unet, scales))
+
+
+def _level(path: str, deepest: int) -> int:
+    """How often the latent was halved where the block at `path` works."""
+    side, *rest = path.split(".")
+    if side == "mid_block":
+        return deepest
+    return int(rest[0]) if side == "down_blocks" else deepest - int(rest[0])
+
+
+def _halved(size_hw: tuple[int, int], times: int) -> tuple[int, int]:
+    height, width = size_hw
+    for _ in range(times):
+        height, width = -(-height // 2), -(-width // 2)
+    return height, width
 
 
 class Attached:
