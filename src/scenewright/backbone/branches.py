@@ -2,8 +2,9 @@
 
 Wang et al. 2024 (InstanceDiffusion), section 3.4: branch 0 sees all instances, branch i one instance with its
 own caption; after a fraction of the steps the latents are averaged and branch 0 continues. Here all branches
-of all samples run in one batch through the one loop. The rows of finished branches stay in the batch, because
-a multistep scheduler keeps a history per row, but only branch 0 is evaluated after the merge.
+of all samples run in one batch through the one loop, and an average may have weights per cell. The rows of
+finished branches stay in the batch, because a multistep scheduler keeps a history per row, but only branch 0
+is evaluated after the merge.
 
 Letters: B samples, R rows, C latent channels, h w latent cells.
 """
@@ -30,17 +31,33 @@ def merge_step(steps: int, fraction: float) -> int:
 
 
 def merge_mean(step: int) -> Edit:
-    """At the start of `step`, every row becomes the mean of its sample's rows."""
+    """At the start of `step`, every row becomes the mean of its sample's rows, as published."""
+    return merge_weighted(step, None)
+
+
+def merge_weighted(step: int, weight_R1hw: Tensor | None) -> Edit:
+    """At the start of `step`, every row becomes the weighted mean of its sample's rows, cell by cell.
+
+    `weight_R1hw` is 0 or more, for each row and cell (None: 1 everywhere). Cells where all weights of a
+    sample are 0 keep what their row has.
+    """
 
     def edit(z_RChw: Tensor, call: Call) -> Tensor:
         if call.step != step:
             return z_RChw
-        samples = sorted(set(call.sample_R))
-        means = {}
-        for i in samples:
+        if weight_R1hw is not None and len(weight_R1hw) != call.rows:
+            raise InputError(f"{len(weight_R1hw)} rows of weights for {call.rows} rows")
+        merged = z_RChw.clone()
+        for i in sorted(set(call.sample_R)):
             own = [row for row, owner in enumerate(call.sample_R) if owner == i]
-            means[i] = z_RChw[own].mean(0)
-        return torch.stack([means[i] for i in call.sample_R])
+            if weight_R1hw is None:
+                merged[own] = z_RChw[own].mean(0)
+                continue
+            weight_r1hw = weight_R1hw[own].to(z_RChw)
+            sum_1hw = weight_r1hw.sum(0)
+            mean_Chw = (weight_r1hw * z_RChw[own]).sum(0) / sum_1hw.clamp_min(1e-12)
+            merged[own] = torch.where(sum_1hw > 0, mean_Chw, z_RChw[own])
+        return merged
 
     return edit
 
@@ -67,21 +84,23 @@ def sample_branches(
     rows: Rows,
     fraction: float,
     *,
+    weight_R1hw: Tensor | None = None,
     generators: Sequence[torch.Generator] | None = None,
     edits: Sequence[Edit] = (),
     on_step: Callable[[StepInfo], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Tensor:
-    """`sample` with branches: start each row from its sample's noise, merge by mean, return branch 0.
+    """`sample` with branches: start each row from its sample's noise, merge, return branch 0.
 
     `rows` and `cond_R` list the branches (see `Rows.branched`); `fraction` of the steps run separately. 0 is
     the plain sampler of branch 0, 1 merges after the last step. `generators`: one per sample; its branches
-    draw the same noise. The merge comes before the other `edits` of that step. Returns [B, C, h, w].
+    draw the same noise. `weight_R1hw` says how much a row counts in each cell (`merge_weighted`). The merge
+    comes before the other `edits` of that step. Returns [B, C, h, w].
     """
     step = merge_step(noise.steps, fraction)
     index = torch.as_tensor(rows.sample_R, device=z_BChw.device)
     per_row = None if generators is None else [_twin(generators[i]) for i in rows.sample_R]
-    merging = (merge_mean(step),) if step > 0 else ()
+    merging = (merge_weighted(step, weight_R1hw),) if step > 0 else ()
     z_RChw = sample(
         main_branch_from(denoise, step),
         noise,
