@@ -46,7 +46,7 @@ from scenewright.train.progress import say
 if TYPE_CHECKING:
     from scenewright.train.recipe import LoopConfig
 
-HEAD_SEED = 5_000_000
+HEAD_SEED = 8_000_000
 """First seed of the drawings that heads are trained on."""
 
 
@@ -109,6 +109,7 @@ class GroundingTaskConfig:
     seen: tuple[str, ...] = ()  # names that are trained on in place of the split's
     loss: MaskLoss = "bce_dice"
     absent: int = 0  # seen classes per picture that are asked for though it does not show them: empty masks
+    captions: bool = False  # prompts of drawings: their captions, not the names of their classes
     steps: int = 20  # sampler steps that say which noise level an encoded picture has
     head: HeadSizes = field(default_factory=HeadSizes)
     probe: HeadProbe = field(default_factory=HeadProbe)
@@ -181,7 +182,11 @@ class GroundingTask:
         """What is validated on."""
         probe = self.config.probe
         drawn = drawn_masked(range(CHECK_SEED, CHECK_SEED + probe.renders))
-        return (*(read_masked(probe.data) if probe.data else ()), *(one.named() for one in drawn))
+        return (*(read_masked(probe.data) if probe.data else ()), *(self._told(one) for one in drawn))
+
+    def _told(self, one: MaskedPicture) -> MaskedPicture:
+        """A drawing with its prompt."""
+        return one if self.config.captions else one.named()
 
     @property
     def count(self) -> int:
@@ -207,9 +212,9 @@ class GroundingTask:
             return self.pictures[place]
         seeds = (self.config.first_seed + place,)
         try:
-            return next(drawn_masked(seeds, classes=self.split.seen, count=(1, 3))).named()
+            return self._told(next(drawn_masked(seeds, classes=self.split.seen, count=(1, 3))))
         except InputError:  # no layout of this seed showed all of its toys
-            return next(drawn_masked(seeds, classes=self.split.seen, count=(1, 1))).named()
+            return self._told(next(drawn_masked(seeds, classes=self.split.seen, count=(1, 1))))
 
     def _asked(self, one: MaskedPicture, rng: np.random.Generator) -> tuple[str, ...]:
         """The picture's classes in random order, and some that it does not show."""

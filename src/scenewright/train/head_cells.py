@@ -19,9 +19,10 @@ def cell_recipe(cell: HeadCell) -> Recipe:
     base, variant = find(RECIPE), cell.variant
     task = replace(
         base.task,
-        backbone=cell.model.name,
+        backbone=cell.model.name.partition("+")[0],
         data=cell.folders,
         renders=cell.renders,
+        captions=cell.captions,
         split=variant.split,
         loss=variant.loss,
         head=replace(base.task.head, attention=variant.attention),

@@ -233,6 +233,34 @@ def test_bad_options(model: str, data: Path, changes: dict[str, object], words: 
     assert words in f"{fault.value} {fault.value.hint}"
 
 
+@pytest.mark.parametrize("layouts", [False, True])
+def test_pictures_of_a_model_that_cannot_draw(
+    tiny_model: str, model: str, tmp_path: Path, layouts: bool
+) -> None:
+    """Everything is drawn, from names or from layouts, and nothing is found in it."""
+    from scenewright.flows.dataset.folder import Dataset
+    from scenewright.scene import Scene
+
+    name = tiny_model if layouts else model
+    wanted = HeadsOptions(
+        pictures=4, tested=6, seeds=1, scenes=2, only=QUICK, resamples=100, labeller="detector",
+        model=ModelChoice(name=name, device="cpu", dtype="float32"),
+        generate=GenerateOptions(steps=2, batch=2),
+    )  # fmt: skip
+    with pytest.raises(InputError, match="none of 4 generated pictures") as fault:
+        reproduce_grounding(wanted, Workshop(), tmp_path)
+    assert "--data" in fault.value.hint
+    for number in (1, 2):
+        built = Dataset.open(tmp_path / "data" / f"train-{number}")
+        assert built.total == 2 and not built.kept
+        drawn = sorted((tmp_path / "layouts" / f"train-{number}").glob("*.json"))
+        assert len(drawn) == (2 if layouts else 0)
+        for path in drawn:
+            scene = Scene.read(path)
+            assert len(scene.instances) == number and all(one.mask is None for one in scene.instances)
+            assert {one.category for one in scene.instances} <= set(voc_names())
+
+
 def test_a_quick_look_is_small(model: str, data: Path) -> None:
     small = HeadsOptions().quick()
     assert small.variants == tuple(BY_NAME[name] for name in QUICK) and small.steps <= 60

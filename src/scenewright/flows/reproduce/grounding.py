@@ -15,13 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scenewright.data.record_files import record_files
 from scenewright.evaluate.bootstrap import weights
 from scenewright.evaluate.grounding import PictureCounts
 from scenewright.evaluate.protocol import ENOUGH, GROUNDING
 from scenewright.evaluate.splits import class_split, class_splits
-from scenewright.flows.dataset.request import BuildRequest, build_dataset
-from scenewright.flows.dataset.sources import ClassSource
 from scenewright.flows.evaluate import RESULTS, Progress
 from scenewright.flows.model import Model
 from scenewright.flows.reproduce.grounding_bench import (
@@ -31,6 +28,7 @@ from scenewright.flows.reproduce.grounding_bench import (
     cell_counts,
     sheet_columns,
 )
+from scenewright.flows.reproduce.grounding_data import kept, test_folders, training_folders
 from scenewright.flows.reproduce.grounding_plan import (
     ATTENTION,
     BASE,
@@ -42,8 +40,6 @@ from scenewright.flows.reproduce.grounding_plan import (
     HeadsOptions,
     TrainHead,
     Variant,
-    part_names,
-    voc_names,
 )
 from scenewright.flows.reproduce.grounding_scores import HeadScores, head_scores
 from scenewright.flows.reproduce.results import Verdict, plain
@@ -53,13 +49,7 @@ from scenewright.scene.files import atomic_write, to_json_bytes
 if TYPE_CHECKING:
     from scenewright.models.bundle import Bundle
 
-DATA = "data"
-"""Folder of the generated pictures."""
-
 TABLE, SHEET = "table.md", "sheet.png"
-
-SEEDS_APART = 1_000_000
-"""Between the first seeds of two folders of generated pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,8 +134,9 @@ def reproduce_grounding(
     check_folder(out)
     choice = options.model
     bundle = Model.load(choice.name, device=choice.device, dtype=choice.dtype).bundle
-    folders = options.data or training_folders(options, out, told)
-    tested = test_folders(options, out, told)
+    layouts = bundle.adapter is not None
+    folders = options.data or training_folders(options, layouts, out, told)
+    tested = test_folders(options, layouts, out, told)
     cells = options.cells(folders, bundle.backbone.fingerprint)
     bench = Bench.of(bundle, options, tested)
     counts: dict[Variant, list[dict[str, list[PictureCounts]]]] = {}
@@ -162,44 +153,6 @@ def reproduce_grounding(
         about=about(options, bundle, folders, tested, threshold),
     )
     return HeadsReproduced(results, tuple(write_results(results, cells, bench, threshold, out)))
-
-
-def training_folders(options: HeadsOptions, out: Path, told: Progress) -> tuple[Path, ...]:
-    """Generated pictures with one class, and with two, of all names of VOC."""
-    sizes = {1: options.pictures // 2, 2: options.pictures - options.pictures // 2}
-    return tuple(
-        _built(
-            options,
-            ClassSource(classes=voc_names(), per_picture=number, total=total, seed=number * SEEDS_APART),
-            out / DATA / f"train-{number}",
-            told,
-        )
-        for number, total in sizes.items()
-    )
-
-
-def test_folders(options: HeadsOptions, out: Path, told: Progress) -> tuple[Path, ...]:
-    """Generated pictures with one and with two classes of each part; nothing is trained on them."""
-    folders = []
-    total = options.tested // 6
-    for place, (part, names) in enumerate(part_names().items()):
-        for number in (1, 2):
-            first = (10 + 2 * place + number) * SEEDS_APART
-            source = ClassSource(classes=names, per_picture=number, total=max(1, total), seed=first)
-            if total:
-                folders.append(
-                    _built(options, source, out / DATA / f"test-{part.replace(' ', '-')}-{number}", told)
-                )
-    return tuple(folders)
-
-
-def _built(options: HeadsOptions, source: ClassSource, folder: Path, told: Progress) -> Path:
-    request = BuildRequest(
-        source=source, model=options.model, options=options.generate, labeller=options.labeller
-    )
-    words = f"pictures, {folder.name}"
-    build_dataset(request, folder, on_progress=lambda done, total: told(words, done, total))
-    return folder
 
 
 def _figures(
@@ -244,10 +197,11 @@ def about(
         "backbone": bundle.backbone.fingerprint,
         "sampling": {"steps": how.steps, "guidance": how.guidance, "batch": how.batch},
         "data": [folder.name for folder in folders],
-        "pictures": len(record_files(folders)),
+        "pictures": kept(folders),
         "held_out": SET.id,
         "scenes": options.scenes,
-        "tested": sum(len(list(folder.glob("*.png"))) for folder in tested),
+        "tested": kept(tested),
+        "captions": options.captions,
         "steps": options.steps or "as the recipe says",
         "seeds": options.seeds,
         "attention_threshold": threshold,

@@ -98,8 +98,10 @@ class HeadsOptions:
     steps       of every training; 0: as the recipe says
     scenes      first renders of the held-out set
     only        names of variants; none: all
-    model       whose features are read; it also draws
+    model       whose features are read; it also draws: from the names alone, or, with a layout adapter, from
+                layouts of drawings of these classes, which is where small models need help
     generate    how pictures are drawn
+    captions    prompts of renders: their captions, not the names of their classes
     labeller    name or file; "" the one of the package
     resamples   of the bootstrap over pictures, at least 100
     """
@@ -113,6 +115,7 @@ class HeadsOptions:
     only: tuple[str, ...] = ()
     model: ModelChoice = field(default_factory=lambda: ModelChoice(name="nano"))
     generate: GenerateOptions = field(default_factory=GenerateOptions)
+    captions: bool = False
     labeller: str = ""
     resamples: int = 1000
 
@@ -162,7 +165,8 @@ class HeadsOptions:
                 model=self.model,
                 folders=() if one.renders else folders,
                 renders=len(files) if one.renders else 0,
-                digest=_digest(one, seed, self.steps, mark),
+                captions=self.captions,
+                digest=_digest(one, seed, self.steps, f"{mark}{' captions' * self.captions}"),
             )
             for seed in range(1, self.seeds + 1)
             for one in self.variants
@@ -182,6 +186,7 @@ class HeadCell:
     model: ModelChoice
     folders: tuple[Path, ...]
     renders: int
+    captions: bool
     digest: str
 
     @property
