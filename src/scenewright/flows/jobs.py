@@ -168,7 +168,7 @@ def unique(scenes: Sequence[Named]) -> Iterator[Named]:
     """The same names, "-2", "-3", ... added to those that came before; none is that of an overlay or mask."""
     taken = set(RESERVED)
     for one in scenes:
-        base = re.sub(r"\.(overlay|mask|cutout)$", r"-\1", one.name, flags=re.IGNORECASE)
+        base = re.sub(r"\.(overlay|mask|cutout|strip)$", r"-\1", one.name, flags=re.IGNORECASE)
         name, k = base, 2
         while name.lower() in taken:
             name, k = f"{base}-{k}", k + 1

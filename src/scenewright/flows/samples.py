@@ -29,7 +29,7 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 OWN_SHEETS = ("sheet.png",)
 """Pictures of pictures that our own commands leave in a folder."""
 
-OWN_ENDS = (".overlay", ".mask", ".cutout")
+OWN_ENDS = (".overlay", ".mask", ".cutout", ".strip")
 """How the names of pictures end, before ".png", that our own commands put beside a picture."""
 
 Progress = Callable[[float, int], None]

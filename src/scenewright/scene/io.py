@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,7 @@ __all__ = [
     "check_image",
     "cutout_png_bytes",
     "decode_image",
+    "gif_bytes",
     "is_picture",
     "mask_from_png",
     "mask_png_bytes",
@@ -231,6 +232,27 @@ def cutout_png_bytes(image_HW3: npt.NDArray[np.uint8], mask_HW: npt.NDArray[np.b
     buffer = BytesIO()
     pixels_HW4 = np.concatenate([image_HW3 * alpha_HW1, alpha_HW1 * 255], axis=2, dtype=np.uint8)
     Image.fromarray(pixels_HW4).save(buffer, "PNG", compress_level=6)
+    return buffer.getvalue()
+
+
+def gif_bytes(images: Sequence[npt.NDArray[np.uint8]], frame_ms: int = 900) -> bytes:
+    """Pictures of one size as an animation (GIF) that starts again; the last one stays twice as long.
+
+    Raises InputError for no pictures, or pictures of different sizes.
+    """
+    from PIL import Image as pillow
+
+    shapes = {image_HW3.shape for image_HW3 in images}
+    if len(shapes) != 1:
+        raise InputError(f"an animation of pictures of {len(shapes)} sizes was asked for; expected one")
+    frames = [pillow.fromarray(image_HW3) for image_HW3 in images]
+    for image_HW3 in images:
+        check_image(image_HW3)
+    durations = [frame_ms] * (len(frames) - 1) + [2 * frame_ms]
+    buffer = BytesIO()
+    frames[0].save(
+        buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0, disposal=1
+    )
     return buffer.getvalue()
 
 
