@@ -87,7 +87,7 @@ def count_masks(
     if (found_KHW.sum(axis=0) > 1).any():
         raise InputError(f"{name}: a pixel was given to two classes", "decide by argmax")
     per_class = {one: _counts(truth_KHW[k], found_KHW[k], alone_KHW[k]) for k, one in enumerate(classes)}
-    none = [~masks_KHW.any(axis=0) for masks_KHW in (truth_KHW, found_KHW, alone_KHW)]
+    none = (np.asarray(~masks_KHW.any(axis=0)) for masks_KHW in (truth_KHW, found_KHW, alone_KHW))
     return PictureCounts(name, per_class, _counts(*none))
 
 
@@ -153,7 +153,7 @@ class GroundingTable:
         """The published figure: mean IoU over the asked classes of a picture, then over pictures with any."""
         asked_PC = self.asked_PK[:, list(columns)]
         there_P = asked_PC.any(axis=1).astype(np.float64)
-        sum_P = (self.alone_PK[:, list(columns)] * asked_PC).sum(axis=1)
+        sum_P = np.asarray((self.alone_PK[:, list(columns)] * asked_PC).sum(axis=1))
         return ratio(_divided(sum_P, asked_PC.sum(axis=1), 0.0), there_P)
 
 
