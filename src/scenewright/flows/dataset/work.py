@@ -119,14 +119,17 @@ def make(
 
 
 def shown(tools: Tools, last: LastStep) -> Tensor:
-    """What the network was shown in the last evaluation, on the CPU."""
+    """What the network was shown of each whole picture in the last evaluation, on the CPU."""
     assert last.info is not None, "a run has at least one step"
+    call = last.info.call
+    whole = {one: row for row, one in enumerate(call.sample_R) if call.branch_R[row] == 0}
+    z_BChw = last.info.z_RChw[[whole[one] for one in sorted(whole)]]
     scheduler: Any = tools.bundle.backbone.scheduler
     if tools.options.scheduler:
         scheduler = make_scheduler(tools.options.scheduler, scheduler)
     noise = Noise(scheduler, tools.options.steps)
     with torch.no_grad():
-        return noise.scale(last.info.z_RChw, last.info.t).float().cpu()
+        return noise.scale(z_BChw, last.info.t).float().cpu()
 
 
 def _latent(tools: Tools, last: LastStep, z_Chw: Tensor, record: Record) -> StoredLatent:
