@@ -266,7 +266,7 @@ def inputs_from_scenes(
         kept, left = _fit(scene, index, config.slots, overflow)
         chosen.append(kept)
         dropped.append(left)
-    features = _features([one.phrase for kept in chosen for one in kept], backbone, known or {})
+    features = phrase_features([one.phrase for kept in chosen for one in kept], backbone, known or {})
     inputs = empty_inputs(len(chosen), config)
     for b, kept in enumerate(chosen):
         for n, one in enumerate(kept):
@@ -296,7 +296,9 @@ def _fit(
     return tuple(by_area[:slots]), tuple(one.id for one in by_area[slots:])
 
 
-def _features(phrases: Sequence[str], backbone: Backbone, known: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def phrase_features(
+    phrases: Sequence[str], backbone: Backbone, known: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
     """Pooled embeddings [D], float32 on the CPU, of every different phrase."""
     found = {phrase: known[phrase] for phrase in phrases if phrase in known}
     missing = [phrase for phrase in dict.fromkeys(phrases) if phrase not in found]

@@ -35,15 +35,17 @@ from scenewright.condition.convnext import STRIDE, TINY_DEPTHS, TINY_WIDTHS, Con
 from scenewright.condition.fuser import FuserTree, GatedFuser, context_width, fourier, fresh_fusers
 from scenewright.condition.gligen import LARGEST, config_object
 from scenewright.condition.membership import Masking, memberships
+from scenewright.condition.outlines import OUTLINES, Outline
 from scenewright.condition.scaleu import ScaleHooks, ScaleU, fresh_scales
+from scenewright.condition.uses import KINDS
 from scenewright.errors import InputError, ModelError
 
 Missing = Literal["zeros", "null"]
 """What a used slot gets for a scribble or mask it does not have: the code of all-zero coordinates, as the
 released network was trained with, or the learnt stand-in."""
 
-KINDS = ("box", "point", "scribble", "mask")
-"""Kinds of location a picture can keep or drop; a mask gives polygon points and map tokens."""
+MAP_ROWS = 4
+"""Maps of masks that the map network sees at once: a released one takes 30 MB for its masks alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,7 @@ class UniFusionConfig:
     depths: tuple[int, ...] = TINY_DEPTHS  # blocks per stage of the map network
     widths: tuple[int, ...] = TINY_WIDTHS  # channels per stage of the map network
     missing: Missing = "zeros"  # what a used slot without scribble or mask was trained with
+    outline: Outline = "published"  # how polygon points were taken from masks
     masking: Masking = "off"  # instance-masked attention when nothing else is asked for
 
     def __post_init__(self) -> None:
@@ -109,7 +112,11 @@ def _check(config: UniFusionConfig) -> None:
     for name in ("depths", "widths"):
         for value in getattr(config, name):
             _whole(value, name, 1)
-    for name, words in (("missing", get_args(Missing)), ("masking", get_args(Masking))):
+    for name, words in (
+        ("missing", get_args(Missing)),
+        ("outline", OUTLINES),
+        ("masking", get_args(Masking)),
+    ):
         if getattr(config, name) not in words:
             raise ModelError(f"{name} is {getattr(config, name)!r}, expected one of {', '.join(words)}")
 
@@ -141,8 +148,9 @@ class UniFusionInputs:
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> UniFusionInputs:
         """The same inputs on another device and in another number type."""
-        fields = dataclasses.fields(self)
-        return UniFusionInputs(**{one.name: getattr(self, one.name).to(device, dtype) for one in fields})
+        moved = {one.name: getattr(self, one.name).to(device) for one in dataclasses.fields(self)}
+        masks = moved.pop("segs_BNHW")  # many: they stay as small as they are
+        return UniFusionInputs(segs_BNHW=masks, **{name: value.to(dtype) for name, value in moved.items()})
 
     def kept(self) -> Tensor:
         """keep_BNK for every slot, boxes kept where nothing is; float, on the device of the inputs."""
@@ -205,11 +213,16 @@ class UniFusionTokens(nn.Module):
         rows = used_B.nonzero().squeeze(1)
         if rows.numel():
             side = self.config.map_px
-            segs = nnf.interpolate(segs_BNHW[rows], size=(side, side), mode="nearest")
-            x_ACyx = self.convnext_tiny_backbone(self.in_conv(segs.to(features.dtype)))
-            seen = x_ACyx.reshape(len(rows), self.config.map_width, self.config.map_tokens).transpose(1, 2)
-            features = features.index_copy(0, rows, seen)
+            seen = [self._seen(segs_BNHW[part], side) for part in rows.split(MAP_ROWS)]
+            features = features.index_copy(0, rows, torch.cat(seen))
         return features + self.pos_embedding
+
+    def _seen(self, segs_ANHW: Tensor, side: int) -> Tensor:
+        """Features [A, T, width] of a few maps, in the order of memory as published: each mixes four rows."""
+        dtype = self.null_seg_feature.dtype
+        segs = nnf.interpolate(segs_ANHW.to(dtype), size=(side, side), mode="nearest")
+        x_ACyx: Tensor = self.convnext_tiny_backbone(self.in_conv(segs))
+        return x_ACyx.reshape(len(segs), self.config.map_width, self.config.map_tokens).transpose(1, 2)
 
 
 def _mlp(size: int, hidden: int, out: int) -> nn.Sequential:

@@ -64,7 +64,17 @@ def _grounding(unet: nn.Module, config: str) -> nn.Module:
     return GroundingHead.fitting(unet, GroundingConfig.from_json(config))
 
 
-BUILDERS: dict[str, Callable[[nn.Module, str], nn.Module]] = {"gligen": _gligen, "grounding": _grounding}
+def _instancediffusion(unet: nn.Module, config: str) -> nn.Module:
+    from scenewright.condition.unifusion import UniFusion, UniFusionConfig
+
+    return UniFusion.for_unet(unet, UniFusionConfig.from_json(config))
+
+
+BUILDERS: dict[str, Callable[[nn.Module, str], nn.Module]] = {
+    "gligen": _gligen,
+    "grounding": _grounding,
+    "instancediffusion": _instancediffusion,
+}
 """Per kind of adapter: an unfilled module for a UNet and a configuration."""
 
 FULL = ("grounding",)
