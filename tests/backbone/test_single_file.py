@@ -15,7 +15,7 @@ from scenewright.backbone.ldm_keys import open_clip_text, unet_key, vae_key
 from scenewright.backbone.load import save_folder
 from scenewright.backbone.model import Backbone
 from scenewright.backbone.parts import build_text_encoder, build_unet, build_vae
-from scenewright.backbone.single_file import CONFIGS, _configs, convert_original, load_single_file
+from scenewright.backbone.single_file import CONFIGS, convert_original, load_single_file, single_configs
 from scenewright.errors import ModelError
 from scenewright.testing import tiny_backbone
 
@@ -161,12 +161,12 @@ def test_tiny_there_and_back_is_bit_equal(tiny: Backbone, folder: Path, tmp_path
 
 
 def test_averaged_weights_on_request(tiny: Backbone, folder: Path) -> None:
-    parts = convert_original(original_checkpoint(tiny), _configs(folder), "test", ema=True)
+    parts = convert_original(original_checkpoint(tiny), single_configs(folder), "test", ema=True)
     plain = tiny.unet.state_dict()
     assert all(torch.equal(parts["unet"][key], plain[key] + 1) for key in plain)
     without = {k: v for k, v in original_checkpoint(tiny).items() if not k.startswith("model_ema")}
     with pytest.raises(ModelError, match="no averaged weights"):
-        convert_original(without, _configs(folder), "test", ema=True)
+        convert_original(without, single_configs(folder), "test", ema=True)
 
 
 def test_strange_and_missing_entries_are_listed(tiny: Backbone, folder: Path, tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_tokenizer_beside_the_file_or_a_hint(tmp_path: Path, monkeypatch: pytest
 def test_full_size_names_agree_with_the_library(config: str) -> None:
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
 
-    configs = _configs(config)
+    configs = single_configs(config)
     unet = build_unet(configs["unet"]).state_dict()
     vae = build_vae(configs["vae"]).state_dict()
     text = build_text_encoder(configs["text_encoder"]).state_dict()
@@ -266,9 +266,8 @@ def test_published_names_of_sd14(golden_dir: Path) -> None:
     keys = json.loads(gzip.decompress(path.read_bytes()))
     table = keys["map_text_to_gated"]
     assert {key: unet_key(key, 2) for key in table} == table
-    shapes = {
-        key: list(tensor.shape) for key, tensor in build_unet(_configs("sd1")["unet"]).state_dict().items()
-    }
+    unet = build_unet(single_configs("sd1")["unet"])
+    shapes = {key: list(tensor.shape) for key, tensor in unet.state_dict().items()}
     assert shapes == keys["diffusers_default"]
 
 

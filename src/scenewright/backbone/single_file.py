@@ -7,7 +7,7 @@ not (it is the same for all of them): it comes from the hub cache or from a fold
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +74,10 @@ def load_single_file(
     if not path.is_file():
         raise ModelError(f"no file at {path}", "give the path of a .safetensors or .ckpt file")
     tensors = read_original(path)
-    configs = _configs(config or _detect(tensors, path))
+    configs = single_configs(config or _detect(tensors, path))
     configs["unet"]["in_channels"] = _input_channels(tensors, path)
     parts = convert_original(tensors, configs, where=str(path), ema=ema)
-    words = load_tokenizer(_tokenizer_folder(path, tokenizer), **_padding(configs["text_encoder"]))
+    words = load_tokenizer(tokenizer_folder(path, tokenizer), **_padding(configs["text_encoder"]))
     exact = dtype in (torch.float32, torch.float16)
     return Backbone(
         name or path.stem,
@@ -109,8 +109,9 @@ def convert_original(
     configs: Mapping[str, Mapping[str, Any]],
     where: str,
     ema: bool = False,
+    only: Sequence[str] = ("unet", "vae", "text_encoder"),
 ) -> dict[str, dict[str, Tensor]]:
-    """`unet`, `vae` and `text_encoder` weights under today's names, from original `tensors`.
+    """The parts named in `only`, their weights under today's names, from original `tensors`.
 
     `configs` holds one diffusers config per part. Raises ModelError that lists every entry without a place.
     """
@@ -141,7 +142,7 @@ def convert_original(
     if open_clip:
         parts["text_encoder"], unknown = open_clip_text(open_clip, blocks)
         strange += [OPEN_CLIP + key for key in unknown]
-    _complain(parts, strange, where)
+    _complain({part: parts[part] for part in only}, strange, where)
     parts["vae"] = flat_attention(parts["vae"])
     return parts
 
@@ -184,7 +185,8 @@ def _detect(tensors: Mapping[str, Tensor], path: Path) -> str:
     )
 
 
-def _configs(config: str | Path) -> dict[str, dict[str, Any]]:
+def single_configs(config: str | Path) -> dict[str, dict[str, Any]]:
+    """One diffusers config per part: of a shipped config, or a folder. Raises ModelError for neither."""
     folder = Path(__file__).parent / "configs" / str(config)
     if str(config) not in CONFIGS:
         folder = Path(config)
@@ -209,7 +211,8 @@ def _padding(text_config: Mapping[str, Any]) -> dict[str, str]:
     return {"pad_token": "!"} if text_config.get("pad_token_id") == 0 else {}
 
 
-def _tokenizer_folder(path: Path, given: str | Path | None) -> Path:
+def tokenizer_folder(path: Path, given: str | Path | None = None) -> Path:
+    """Where the tokenizer for a file is: as given, beside it, or in the hub cache. Raises ModelError."""
     if given is not None:
         return Path(given)
     if (path.parent / "tokenizer").is_dir():

@@ -49,6 +49,7 @@ def convert(
     from scenewright.convert.dispatch import convert as convert_model
 
     path, kind = convert_model(
-        source, out, config=config, tokenizer=tokenizer, slots=slots, heads=heads, half=half
-    )
+        source, out, config=config, tokenizer=tokenizer, slots=slots, heads=heads, half=half,
+        say=lambda line: print(line, file=sys.stderr),
+    )  # fmt: skip
     print(json.dumps({"path": str(path), "kind": kind}) if as_json else str(path))

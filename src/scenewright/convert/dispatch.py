@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -12,9 +12,12 @@ from scenewright.backbone.load import save_folder
 from scenewright.backbone.model import fingerprint
 from scenewright.backbone.single_file import UNET, load_single_file, read_original
 from scenewright.condition.gligen import Gligen
+from scenewright.condition.unifusion import UniFusion
+from scenewright.convert import instances
 from scenewright.convert.gligen import Converted, Numbers, export_gated, read_gated
 from scenewright.convert.gligen import read_original as read_gligen
 from scenewright.convert.grounding import BASES, from_original, is_head, read_state, variant
+from scenewright.convert.instancediffusion_files import export_original, is_released
 from scenewright.errors import InputError, ModelError
 from scenewright.models.adapter import save_adapter
 from scenewright.models.cards import Card, cards
@@ -35,6 +38,7 @@ def convert(
     slots: int = 0,
     heads: int = 0,
     half: bool = True,
+    say: Callable[[str], None] | None = None,
 ) -> tuple[Path, str]:
     """Convert `source`; where the result is and what it is (``folder``, ``adapter``, ``gated folder``).
 
@@ -43,10 +47,13 @@ def convert(
     * a GLIGEN checkpoint (card, original file, or gated diffusers folder) becomes an adapter file; `slots`
       and `heads` are what its weights do not tell, known for cards;
     * a name with an adapter (``nano+gligen``) becomes a diffusers folder with a gated UNet;
-    * a mask module of Grounded Diffusion (card, or a file of it) becomes a grounding head.
+    * a mask module of Grounded Diffusion (card, or a file of it) becomes a grounding head;
+    * an InstanceDiffusion checkpoint (card, or its file) becomes an adapter file, or with a folder for the
+      result a diffusers folder with the adapter in it; a name with its adapter becomes such a checkpoint.
 
-    `half` writes half precision. Without `out`, a card's result goes to this package's own folder and is
-    recorded, so that the name can be loaded. Raises ModelError or InputError for anything else.
+    `half` writes half precision. `say` is told what a file held and what was left out. Without `out`, the
+    result of a card goes to this package's own folder and is recorded, so that the name can be loaded. Raises
+    ModelError or InputError for anything else.
     """
     card = cards().get(source)
     dtype = torch.float16 if half else torch.float32
@@ -54,10 +61,14 @@ def convert(
         return _card_to_adapter(card, out, dtype), "adapter"
     if card is not None and card.kind.startswith("grounding-"):
         return _card_to_head(card, out, dtype), "adapter"
+    if card is not None and card.kind == "instancediffusion-original":
+        return instances.from_card(card, out, dtype, tokenizer, say)
     if not out:
         raise InputError("no place for the result", f"scenewright models convert {source} OUT")
     if split(source)[1] or (card is not None and card.kind == "adapter"):
         bundle = load_bundle(source, device="cpu", dtype="float32")
+        if isinstance(bundle.adapter, UniFusion):
+            return export_original(bundle.backbone, bundle.adapter, Path(out), dtype), "original file"
         if bundle.adapter is None or bundle.kind != "gligen":
             raise ModelError(f"{source}: an adapter of kind {bundle.kind!r} has no form in diffusers")
         export_gated(bundle.backbone, bundle.adapter, Path(out), dtype)  # type: ignore[arg-type]
@@ -67,6 +78,8 @@ def convert(
         raise ModelError(f"no model at {source}", f"run: scenewright models pull {source}")
     if (state := _head_state(place)) is not None:
         return _write_head(state, Path(out), place.name, BASES[variant(state)], dtype), "adapter"
+    if is_released(place):
+        return instances.from_file(place, Path(out), dtype, tokenizer=tokenizer, config=config, say=say)
     config = config or (card.config if card else "")
     if place.is_file() and place.suffix in SINGLE and _is_whole(place):
         backbone = load_single_file(place, config=config or None, tokenizer=tokenizer or None)

@@ -154,6 +154,9 @@ def _adapter_card(base: str, word: str) -> Card:
     for card in cards().values():
         if card.alias.endswith(f"+{word}") and base in card.fits:
             return card
+    foreign = cards().get(word)
+    if foreign is not None and foreign.belongs_to == base:
+        return foreign
     words = sorted({alias.split("+")[1] for alias in cards() if alias.startswith(f"{base}+")})
     close = nearest(word, words)
     known = f"known for {base}: {', '.join(words)}" if words else f"none is known for {base}"
