@@ -220,6 +220,9 @@ class DenoiserTask:
             "size_wh": size_wh,
             "no_layout": no_layout_B,
             "layout": layout,
+            "source": which,
+            "index": index_B,
+            "mirror": mirror_B,
         }
 
     def _index(self, which: int, step: int, rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -245,8 +248,8 @@ class DenoiserTask:
         logged = {"high": float(error_B[high].detach().mean())} if bool(high.any()) else {}
         loss = error_B.mean()
         if self.alignment is not None and layout is not None:
-            here, (height, width) = layout.to(self.device), z0_BChw.shape[-2:]
-            misplaced = self.alignment.loss(here.boxes_BN4, here.masks_BN, (height, width))
+            height, width = z0_BChw.shape[-2:]
+            misplaced = self.alignment.loss(*self._watched(layout), (height, width))
             loss, logged["align"] = loss + self.config.align_weight * misplaced, float(misplaced.detach())
         return loss, logged
 
@@ -294,6 +297,10 @@ class DenoiserTask:
         inputs = inputs_from_scenes(scenes, self.backbone, self.adapter.config, "largest", known=self.known)
         keep_B1 = (~batch["no_layout"]).float().unsqueeze(1)
         return replace(inputs, masks_BN=inputs.masks_BN * keep_B1)
+
+    def _watched(self, layout: GligenInputs) -> tuple[Tensor, Tensor]:
+        """Boxes [B,M,4] of the grounding tokens, and which of them have one [B,M], for the alignment."""
+        return layout.boxes_BN4.to(self.device), layout.masks_BN.to(self.device)
 
     def _grounding(self, layout: GligenInputs) -> Grounding:
         assert self.adapter is not None

@@ -116,9 +116,10 @@ class Folder:
         return np.stack([self._read(self._files[int(i)]) for i in indices])
 
     def _read(self, path: Path) -> NDArray[np.uint8]:
+        from scenewright.data.labels import read_label
         from scenewright.scene import Transform, read_image
 
-        image_HW3 = read_image(path)
+        image_HW3 = read_label(path)[0] if path.suffix == ".json" else read_image(path)
         return Transform.fit((image_HW3.shape[1], image_HW3.shape[0]), self._size_wh).image(image_HW3)
 
 
@@ -137,7 +138,7 @@ def open_renders(source: Source, cache: Path, progress: Callable[[str], None] | 
 
     Raises InputError for another name, a count below 1, or a size that the world does not draw.
     """
-    draw = _drawer(source)
+    draw = drawer(source)
     if source.count < 1:
         raise InputError(f"source {source.name!r} needs a count of at least 1, not {source.count}")
     parts, items = [], []
@@ -158,7 +159,7 @@ def open_renders(source: Source, cache: Path, progress: Callable[[str], None] | 
 Draw = Callable[[int], tuple[NDArray[np.uint8], Scene]]
 
 
-def _drawer(source: Source) -> Draw:
+def drawer(source: Source) -> Draw:
     """How to draw picture i of a source."""
     from scenewright.world import town, toybox
 
@@ -184,42 +185,62 @@ def _drawer(source: Source) -> Draw:
 def _unknown(name: str) -> InputError:
     return InputError(
         f"{name!r} is neither toybox, town, nor a folder",
-        hint="sources are the drawn worlds or folders of Records",
+        hint="sources are the drawn worlds, folders of Records, and label files",
     )
 
 
 def _open_folder(source: Source, cache: Path, progress: Callable[[str], None] | None) -> Folder:
     """The Records of a folder, sorted by name; what is in them is read once and kept in `cache`."""
+    folder, files = Path(source.name), record_files(source)
+    both = [one for file in files for one in dict.fromkeys((file, scene_file(file)))]
+    marks = [(one.name, one.stat().st_size) for one in both]
+    digest = hashlib.sha256(repr((str(folder.resolve()), marks)).encode()).hexdigest()[:12]
+    name = f"records-{digest}"
+    path = cache / f"{name}-{source.size_wh[0]}x{source.size_wh[1]}.jsonl"
+    with alone_in(cache, name):
+        if not path.exists():
+            write_text(path, "".join(_line(_folder_item(file, source.size_wh)) for file in files))
+            if progress is not None:
+                progress(f"{folder}: {len(files)} pictures")
+    return Folder(name, files, source.size_wh, list(_read_items(path)))
+
+
+def record_files(source: Source) -> list[Path]:
+    """Pictures of the Records in the folder of a source, sorted by name, or its label files (`data.labels`).
+
+    Raises InputError for neither.
+    """
+    from scenewright.data.labels import has_labels, label_files
+
     folder = Path(source.name)
+    if has_labels(folder):
+        labels = label_files(folder)
+        return labels[: source.count or len(labels)]
     if not folder.is_dir():
         raise _unknown(source.name)
-    files = [file for file in sorted(folder.glob("*.png")) if _scene_file(file).is_file()]
+    files = [file for file in sorted(folder.glob("*.png")) if scene_file(file).is_file()]
     files = files[: source.count or len(files)]
     if not files:
         raise InputError(
             f"no Record (NAME.png with NAME.scene.json) in {folder}",
             hint="`scenewright world sample` writes some",
         )
-    marks = [(one.name, one.stat().st_size) for file in files for one in (file, _scene_file(file))]
-    digest = hashlib.sha256(repr((str(folder.resolve()), marks)).encode()).hexdigest()[:12]
-    name = f"records-{digest}"
-    path = cache / f"{name}-{source.size_wh[0]}x{source.size_wh[1]}.jsonl"
-    with alone_in(cache, name):
-        if not path.exists():
-            _write_text(path, "".join(_line(_folder_item(file, source.size_wh)) for file in files))
-            if progress is not None:
-                progress(f"{folder}: {len(files)} Records")
-    return Folder(name, files, source.size_wh, list(_read_items(path)))
+    return files
 
 
-def _scene_file(picture: Path) -> Path:
+def scene_file(picture: Path) -> Path:
+    """The scene file of a Record's picture; a label file is its own."""
+    if picture.suffix == ".json":
+        return picture
     return picture.with_suffix(".scene.json")
 
 
 def _folder_item(picture: Path, size_wh: tuple[int, int]) -> Item:
+    from scenewright.data.labels import read_label
     from scenewright.scene import Transform
 
-    scene = Scene.read(_scene_file(picture))
+    label = picture.suffix == ".json"
+    scene = read_label(picture)[1] if label else Scene.read(scene_file(picture))
     return Item.of(Transform.fit(scene.size_wh, size_wh).scene(scene))
 
 
@@ -248,10 +269,11 @@ def _write(stem: Path, draw: Draw, first: int, number: int) -> None:
     hidden = stem.with_name(f".{stem.name}.npy")
     np.save(hidden, np.stack(images))
     hidden.replace(stem.with_suffix(".npy"))
-    _write_text(stem.with_suffix(".jsonl"), "".join(lines))
+    write_text(stem.with_suffix(".jsonl"), "".join(lines))
 
 
-def _write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a file under a hidden name and rename it."""
     hidden = path.with_name(f".{path.name}")
     hidden.write_text(text, encoding="utf-8")
     hidden.replace(path)
