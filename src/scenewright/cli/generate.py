@@ -20,7 +20,8 @@ def command(
     gate: its.Gate = "1", scheduler: its.Scheduler = "", size: its.Size = "",
     seed: its.Seed = None, count: its.Count = 1, batch: its.Batch = 8,
     device: its.Device = "auto", dtype: its.Dtype = "auto",
-    overflow: its.Overflow = "error", no_layout: its.NoLayout = False,
+    overflow: its.Overflow = "error", no_layout: its.NoLayout = False, use: its.Use = "",
+    attention: its.Attention = "", missing: its.Missing = "", no_scaleu: its.NoScaleu = False,
     other_backbone: its.OtherBackbone = False,
     ground: its.Ground = False, classes: its.Classes = [], head: its.Head = "",  # noqa: B006
     ground_rule: its.GroundRule = "argmax", ground_threshold: its.GroundThreshold = 0.5,
@@ -42,6 +43,7 @@ def command(
     )
     options = GenerateOptions(
         steps=steps, guidance=guidance, negative=negative, gate=parse_gate(gate), scheduler=scheduler,
+        use=use, attention=attention, missing=missing, scaleu=not no_scaleu,
         overflow=overflow, layout=not no_layout, batch=batch,  # type: ignore[arg-type]
     )  # fmt: skip
     found = asked(ground, classes, head, ground_rule, ground_threshold, cutouts, compare_detector)

@@ -30,6 +30,14 @@ Batch = Annotated[int, Option("--batch", help="Pictures drawn together.")]
 Device = Annotated[str, Option("--device", help="auto, cpu, or another device by torch's name for it.")]
 Dtype = Annotated[str, Option("--dtype", help="auto, float32, bfloat16, float16.")]
 Overflow = Annotated[str, Option("--overflow", help="Too many instances: error, or keep the largest.")]
+Use = Annotated[
+    str, Option("--use", help="box,mask,point,scribble; published-box, …; else what each instance has.")
+]
+Attention = Annotated[
+    str, Option("--attention", help="full, masked, masked-all, legacy; else as the adapter was trained.")
+]
+Missing = Annotated[str, Option("--missing", help="zeros or null for marks that are not there; else as trained.")]  # fmt: skip  # noqa: E501
+NoScaleu = Annotated[bool, Option("--no-scaleu", help="Leave InstanceDiffusion's ScaleU out.")]
 NoLayout = Annotated[bool, Option("--no-layout", help="Follow the prompt only.")]
 OtherBackbone = Annotated[bool, Option("--allow-other-backbone", help="Run an adapter on other weights.")]
 Ground = Annotated[bool, Option("--ground", help="Also masks, out of the same sampling.")]

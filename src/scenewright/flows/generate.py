@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from scenewright.backbone.call import Conditioning
 from scenewright.backbone.guidance import gate_schedule, gated, guided
@@ -26,8 +26,8 @@ from scenewright.backbone.network import network
 from scenewright.backbone.noise import Noise
 from scenewright.backbone.schedulers import make_scheduler
 from scenewright.backbone.text import embed
-from scenewright.condition.gligen import Gligen, inputs_from_scenes
 from scenewright.errors import InputError, ScenewrightError
+from scenewright.flows.layouts import attach, layout_of
 from scenewright.flows.options import GenerateOptions
 from scenewright.flows.provenance import provenance
 from scenewright.scene import Record
@@ -54,7 +54,7 @@ class Sampled:
 
 
 def condition(
-    backbone: Backbone, adapter: Gligen | None, scenes: Sequence[Scene], options: GenerateOptions
+    backbone: Backbone, adapter: nn.Module | None, scenes: Sequence[Scene], options: GenerateOptions
 ) -> tuple[Conditioning, Conditioning, tuple[tuple[str, ...], ...]]:
     """Conditioning of the scenes, of their negative halves (negative text, null layout); dropped ids.
 
@@ -64,11 +64,9 @@ def condition(
     none_BLD = embed(backbone, [negative_of(scene, options) for scene in scenes]).tokens_BLD
     if adapter is None:
         return Conditioning(text_BLD), Conditioning(none_BLD), ((),) * len(scenes)
-    inputs = inputs_from_scenes(scenes, backbone, adapter.config, options.overflow)
-    grounding = adapter.grounding(inputs)
-    null = adapter.null_grounding(grounding)
-    own = null if options.null_layout else grounding
-    return Conditioning(text_BLD, own), Conditioning(none_BLD, null), inputs.dropped
+    layout = layout_of(adapter, backbone, scenes, options)
+    own = layout.null if options.null_layout else layout.grounding
+    return Conditioning(text_BLD, own), Conditioning(none_BLD, layout.null), layout.dropped
 
 
 def negative_of(scene: Scene, options: GenerateOptions) -> str:
@@ -78,7 +76,7 @@ def negative_of(scene: Scene, options: GenerateOptions) -> str:
 
 def latents(
     backbone: Backbone,
-    adapter: Gligen | None,
+    adapter: nn.Module | None,
     scenes: Sequence[Scene],
     seeds: Sequence[int],
     options: GenerateOptions,
@@ -95,7 +93,7 @@ def latents(
 
 def sampled(
     backbone: Backbone,
-    adapter: Gligen | None,
+    adapter: nn.Module | None,
     scenes: Sequence[Scene],
     seeds: Sequence[int],
     options: GenerateOptions,
@@ -128,7 +126,7 @@ def sampled(
         denoise = gated(denoise, gate_schedule(noise.steps, options.gate))
     denoise = guided(denoise, options.guidance, negative)
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds] if noise.draws else None
-    place: Any = nullcontext() if adapter is None or attached else adapter.attach(backbone.unet)
+    place: Any = nullcontext() if adapter is None or attached else attach(adapter, backbone.unet, options)
     with place:
         z_BChw = sample(
             denoise, noise, z_BChw, cond, generators=generators, on_step=on_step, should_stop=should_stop
@@ -138,7 +136,7 @@ def sampled(
 
 def pictures(
     backbone: Backbone,
-    adapter: Gligen | None,
+    adapter: nn.Module | None,
     scenes: Sequence[Scene],
     seeds: Sequence[int],
     options: GenerateOptions,

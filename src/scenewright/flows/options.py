@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from scenewright.condition.uses import check_use
 from scenewright.errors import InputError, nearest
 from scenewright.scene.masks import LARGEST_PX
 from scenewright.scene.vocabulary import fold
@@ -33,6 +34,10 @@ class GenerateOptions:
     overflow: Overflow = "error"  # with more instances than slots: refuse, or keep the largest
     layout: bool = True  # False draws from the prompt alone, without the adapter
     null_layout: bool = False  # True gives the adapter its null layout in place of the scenes' own
+    use: str = ""  # kinds of location that count: "box,mask", a published set; empty: what each instance has
+    attention: str = ""  # full, masked, masked-all or legacy; empty: as the adapter was trained
+    missing: str = ""  # zeros or null for a scribble or mask that is not there; empty: as trained
+    scaleu: bool = True  # False leaves InstanceDiffusion's ScaleU out
     batch: int = 8  # pictures sampled together, at least 1
 
     def __post_init__(self) -> None:
@@ -44,6 +49,9 @@ class GenerateOptions:
                 "4 to 8 are usual, 1 is off",
             )
         check_gate(self.gate)
+        check_use(self.use)
+        _one_of(self.attention, "attention", ("full", "masked", "masked-all", "legacy"))
+        _one_of(self.missing, "missing", ("zeros", "null"))
         if self.null_layout and not self.layout:
             raise InputError(
                 "null_layout without layout was asked for",
@@ -153,6 +161,14 @@ def parse_size(text: str) -> tuple[int, int]:
 def _whole(value: object, name: str, low: int, high: int, advice: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise InputError(f"{name} is {value!r}; expected a whole number from {low} to {high}", advice)
+
+
+def _one_of(value: str, name: str, words: tuple[str, ...]) -> None:
+    """Raises InputError unless `value` is empty or one of `words`."""
+    if value and value not in words:
+        close = nearest(str(value), words)
+        hint = f"did you mean {close}?" if close else "without it the adapter does as it was trained"
+        raise InputError(f"{name} is {value!r}; expected one of {', '.join(words)}", hint)
 
 
 def _finite(value: object) -> bool:

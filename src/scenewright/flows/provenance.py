@@ -24,6 +24,7 @@ def provenance(
 ) -> dict[str, Any]:
     """What a record says about its making; equal for equal requests."""
     from scenewright.backbone.schedulers import SCHEDULERS
+    from scenewright.flows.layouts import facts as reading
 
     backbone = bundle.backbone
     layout = bundle.adapter is not None and options.layout
@@ -36,6 +37,7 @@ def provenance(
         "steps": options.steps,
         "guidance": float(options.guidance),
         "gate": [float(share) for share in options.gate] if layout else None,
+        **(reading(bundle.adapter, options) if layout else {}),
         **({"null_layout": True} if layout and options.null_layout else {}),
         "negative": options.negative if scene.negative is None else scene.negative,
         "seed": seed,

@@ -1,0 +1,101 @@
+"""Layouts for whichever adapter a model has: from scenes to what its fusers get.
+
+GLIGEN reads boxes; InstanceDiffusion reads boxes, points, scribbles, masks and parts, and has options of its
+own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from scenewright.backbone.call import Grounding
+from scenewright.condition import gligen, locations
+from scenewright.condition.gligen import Gligen
+from scenewright.condition.membership import Masking
+from scenewright.condition.unifusion import UniFusion
+from scenewright.errors import InputError, ModelError
+
+if TYPE_CHECKING:
+    from scenewright.backbone.model import Backbone
+    from scenewright.flows.options import GenerateOptions
+    from scenewright.scene import Scene
+
+ATTENTION: dict[str, Masking] = {"full": "off", "masked": "finest", "masked-all": "all", "legacy": "legacy"}
+"""Words for the fusers' attention and which levels they mask."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Grounding of scenes, that of their negative halves, and per scene the ids of what found no slot."""
+
+    grounding: Grounding
+    null: Grounding
+    dropped: tuple[tuple[str, ...], ...]
+
+
+def layout_of(
+    adapter: nn.Module, backbone: Backbone, scenes: Sequence[Scene], options: GenerateOptions
+) -> Layout:
+    """The layout of scenes of one size for an adapter.
+
+    Raises SceneError when a scene does not fit, InputError for options that the adapter does not have,
+    ModelError for an adapter that places nothing.
+    """
+    check_options(adapter, options)
+    if isinstance(adapter, Gligen):
+        boxes = gligen.inputs_from_scenes(scenes, backbone, adapter.config, options.overflow)
+        grounding = adapter.grounding(boxes)
+        return Layout(grounding, adapter.null_grounding(grounding), boxes.dropped)
+    assert isinstance(adapter, UniFusion)
+    inputs, dropped = locations.inputs_from_scenes(
+        scenes, backbone, adapter.config, options.overflow, use=options.use, missing=options.missing or None
+    )
+    width, height = scenes[0].size_wh
+    cells_hw = (height // backbone.stride, width // backbone.stride)
+    grounding = adapter.grounding(inputs, cells_hw, masking_of(adapter, options))
+    return Layout(grounding, adapter.null_grounding(grounding), dropped)
+
+
+def attach(adapter: Any, unet: nn.Module, options: GenerateOptions) -> Any:
+    """The adapter in its place, a context manager; leaving it restores the UNet."""
+    if isinstance(adapter, UniFusion):
+        return adapter.attach(unet, scaleu=options.scaleu)
+    return adapter.attach(unet)
+
+
+def check_options(adapter: nn.Module, options: GenerateOptions) -> None:
+    """Raises InputError for options that only InstanceDiffusion has, ModelError for other adapters."""
+    if isinstance(adapter, UniFusion):
+        return
+    if not isinstance(adapter, Gligen):
+        raise ModelError(f"an adapter {type(adapter).__name__} places nothing", "see scenewright models list")
+    asked = [name for name in ("use", "attention", "missing") if getattr(options, name)]
+    if options.scaleu is False:
+        asked.append("scaleu")
+    if asked:
+        raise InputError(
+            f"{', '.join(asked)}: the adapter is GLIGEN's, which reads boxes and has no such option",
+            "take a model with InstanceDiffusion, such as nano+instancediffusion",
+        )
+
+
+def masking_of(adapter: UniFusion, options: GenerateOptions) -> Masking:
+    """Which levels are masked: as asked for, else as the adapter was trained."""
+    return ATTENTION[options.attention] if options.attention else adapter.config.masking
+
+
+def facts(adapter: nn.Module | None, options: GenerateOptions) -> dict[str, Any]:
+    """What a record says about the reading of its layout; nothing for GLIGEN."""
+    if not isinstance(adapter, UniFusion):
+        return {}
+    words = {masking: word for word, masking in ATTENTION.items()}
+    return {
+        "use": options.use or "each its own",
+        "attention": words[masking_of(adapter, options)],
+        **({} if options.scaleu else {"scaleu": False}),
+        **({"missing": options.missing} if options.missing else {}),
+    }
