@@ -55,6 +55,22 @@ Cutouts = Annotated[bool, Option("--cutouts", help="Also every class on transpar
 CompareDetector = Annotated[
     bool, Option("--compare-detector", help="Also the masks of our detector, and the IoU with them.")
 ]
+Mis = Annotated[
+    float, Option("--mis", help="Share of the steps in which every instance has a latent of its own.")
+]
+Merge = Annotated[
+    str, Option("--merge", help="How those meet: mean; or each within its box, or mask, over the whole.")
+]
+From = Annotated[Path | None, Option("--from", help="A picture drawn here (PNG), to be changed.")]
+Moves = Annotated[list[str], Option("--move", help="ID:DX,DY in fractions of the canvas; with --from.")]
+Resizes = Annotated[list[str], Option("--resize", help="ID:FACTOR or ID:ACROSS,DOWN; with --from.")]
+Replaces = Annotated[list[str], Option("--replace", help="ID:PHRASE, another thing there; with --from.")]
+Adds = Annotated[list[str], Option("--add", help="PHRASE:X0,Y0,X1,Y1 in fractions; with --from.")]
+Removes = Annotated[list[str], Option("--remove", help="An instance's ID, or its phrase; with --from.")]
+Chain = Annotated[bool, Option("--chain", help="The scenes are rounds of one picture, and an animation.")]
+Keep = Annotated[
+    float, Option("--keep", help="Share of the steps in which what is the same is kept; 0: noise only.")
+]
 Out = Annotated[Path, Option("--out", help="Folder for the pictures.")]
 Overwrite = Annotated[bool, Option("--overwrite", help="Draw again what is there already.")]
 Json = Annotated[bool, Option("--json", help="Print JSON: one object per line.")]

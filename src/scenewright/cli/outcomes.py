@@ -20,9 +20,11 @@ def tell(one: Outcome, as_json: bool) -> None:
 
 
 def finish(written: Written, as_json: bool) -> int:
-    """The contact sheet on stdout, the number of failures on stderr; returns the exit code."""
+    """Sheet and animation on stdout, the number of failures on stderr; returns the exit code."""
     if written.sheet:
         print(json.dumps({"sheet": str(written.sheet)}) if as_json else written.sheet, flush=True)
+    if written.animation:
+        print(json.dumps({"animation": str(written.animation)}) if as_json else written.animation, flush=True)
     if not written.failed:
         return 0
     words = f"{written.failed} of {len(written.outcomes)} pictures failed"

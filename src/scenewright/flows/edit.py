@@ -35,6 +35,7 @@ from scenewright.flows.write import (
 )
 from scenewright.scene import Record, contact_sheet
 from scenewright.scene import io as picture_files
+from scenewright.scene.advice import advice
 from scenewright.scene.edits import Edit, apply, told
 
 if TYPE_CHECKING:
@@ -102,22 +103,30 @@ def edit(
     """
     tell = tell or Telling()
     record = Record.load(request.start)
-    scene = apply(record.scene, request.edits)
-    if request.prompt is not None:
-        scene = scene.replace(prompt=request.prompt)
-    if scene == record.scene:
-        raise InputError(f"{request.start} already is as asked for: nothing would change")
+    last = last_round(record, request.edits, request.prompt, request.keep)
     check_folder(out)
     bundle, grounder = _loaded(model, ground)
     options = options_of(record, bundle, options, given)
-    first, notes = begun(record, bundle, options)
-    words = [told(one) for one in request.edits] + (["another prompt"] if request.prompt is not None else [])
-    last = Round(scene, _share(request.keep), tuple(words))
-    rounds = Rounds((*first.rounds, last), first.seed, first.known)
-    names = [""] * len(first.rounds) + [edited_name(request.start)]
-    for note in notes:
+    rounds, notes = begun(record, bundle, options)
+    names = [""] * len(rounds.rounds) + [edited_name(request.start)]
+    for note in (*notes, *advice(last.scene)):
         _say(tell.note, note)
+    rounds = replace(rounds, rounds=(*rounds.rounds, last))
     return _written(bundle, rounds, names, options, out, grounder, overwrite, tell)
+
+
+def last_round(record: Record, edits: Sequence[Edit], prompt: str | None, keep: float) -> Round:
+    """The round that a change to a record makes. Raises SceneError, and InputError if nothing changes."""
+    if not 0 <= keep <= 1:
+        raise InputError(f"keep is {keep}; expected a share of the steps from 0 to 1", "1 keeps all of it")
+    scene = apply(record.scene, edits)
+    words = [told(one) for one in edits]
+    if prompt is not None and prompt != scene.prompt:
+        scene = scene.replace(prompt=prompt)
+        words.append("another prompt")
+    if scene == record.scene:
+        raise InputError("the picture already is as asked for: nothing would change")
+    return Round(scene, keep, tuple(words))
 
 
 def chain(
@@ -284,12 +293,6 @@ def _loaded(model: ModelChoice, ground: GroundOptions | None) -> tuple[Bundle, G
     from scenewright.flows.ground import Grounder
 
     return bundle, Grounder.load(bundle, ground, allow_other=model.allow_other_backbone)
-
-
-def _share(keep: float) -> float:
-    if not 0 <= keep <= 1:
-        raise InputError(f"keep is {keep}; expected a share of the steps from 0 to 1", "1 keeps all of it")
-    return keep
 
 
 def _unchanged(rounds: Rounds) -> list[str]:

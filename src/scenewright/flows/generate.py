@@ -1,6 +1,7 @@
 """Scenes in, pictures out: the page to read first.
 
 scene -> text and layout (`condition`) -> noise per seed -> the one loop with guidance and gates -> pictures.
+With ``options.mis`` every instance has a latent of its own at first (`flows.branched`).
 Scenes of one size are sampled together, each with its own layout and seed.
 
 Letters: B pictures, C latent channels, h w latent cells.
@@ -18,15 +19,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from scenewright.backbone.call import Conditioning
+from scenewright.backbone.branches import sample_branches
+from scenewright.backbone.call import Conditioning, Edit
 from scenewright.backbone.guidance import gate_schedule, gated, guided
 from scenewright.backbone.latents import decode, initial
-from scenewright.backbone.loop import StepInfo, sample
-from scenewright.backbone.network import network
+from scenewright.backbone.loop import StepInfo
+from scenewright.backbone.network import chunked, network
 from scenewright.backbone.noise import Noise
 from scenewright.backbone.schedulers import make_scheduler
 from scenewright.backbone.text import embed
 from scenewright.errors import InputError, ScenewrightError
+from scenewright.flows.branched import (
+    MOST_ROWS,
+    branch_scenes,
+    check_branches,
+    merge_weights,
+    rows_of,
+    woven,
+)
 from scenewright.flows.layouts import attach, layout_of
 from scenewright.flows.options import GenerateOptions
 from scenewright.flows.provenance import provenance
@@ -39,6 +49,10 @@ if TYPE_CHECKING:
     from scenewright.scene import Scene
 
 __all__ = ["GenerateOptions", "Sampled", "batches", "condition", "generate", "latents", "pictures", "render"]
+
+
+EditsOf = Callable[[Noise, Tensor], Sequence[Edit]]
+"""Edits of a run, from its noise and the unit noise z_BChw that its pictures start from."""
 
 
 class Unfit(ScenewrightError):
@@ -100,16 +114,18 @@ def sampled(
     *,
     attached: bool = False,
     listen: Listen | None = None,
+    edits_of: EditsOf | None = None,
     on_step: Callable[[StepInfo], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Sampled:
     """As `latents`, with what found no place in the layout.
 
-    `listen` may wrap the network before guidance does. `on_step` is told about every evaluation,
-    `should_stop` is asked before it (a true answer raises `backbone.loop.Stopped`). Raises InputError when
-    sizes, seeds or the number of instances do not fit.
+    `listen` may wrap the network before guidance does; `edits_of` gives edits of the run. `on_step` is told
+    about every evaluation, `should_stop` is asked before it (a true answer raises `backbone.loop.Stopped`).
+    Raises InputError when sizes, seeds or the number of instances do not fit.
     """
     _check(backbone, scenes, seeds)
+    check_branches(adapter, options)
     width, height = scenes[0].size_wh
     shape = (backbone.channels, height // backbone.stride, width // backbone.stride)
     scheduler = backbone.scheduler
@@ -117,20 +133,29 @@ def sampled(
         scheduler = make_scheduler(options.scheduler, scheduler)
     with torch.no_grad():
         cond, negative, dropped = condition(backbone, adapter, scenes, options)
+        branches = branch_scenes(scenes, dropped) if options.mis else [[] for _ in scenes]
+        single = [one for others in branches for one in others]
+        alone = condition(backbone, adapter, single, options)[0] if single else None
     noise = Noise(scheduler, options.steps)
-    z_BChw = noise.start(initial(seeds, shape, backbone.device))
+    unit_BChw = initial(seeds, shape, backbone.device)
     denoise = network(backbone.unet)
     if listen is not None:
         denoise = listen(denoise, noise, negative)
+    if single or edits_of:
+        denoise = chunked(denoise, max(MOST_ROWS, 2 * options.batch))
     if adapter is not None:
         denoise = gated(denoise, gate_schedule(noise.steps, options.gate))
     denoise = guided(denoise, options.guidance, negative)
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds] if noise.draws else None
+    counts = [len(others) for others in branches]
     place: Any = nullcontext() if adapter is None or attached else attach(adapter, backbone.unet, options)
     with place:
-        z_BChw = sample(
-            denoise, noise, z_BChw, cond, generators=generators, on_step=on_step, should_stop=should_stop
-        )
+        z_BChw = sample_branches(
+            denoise, noise, noise.start(unit_BChw), woven(cond, alone, counts), rows_of(counts), options.mis,
+            weight_R1hw=merge_weights(branches, options.merge, shape[1:]),
+            generators=generators, edits=edits_of(noise, unit_BChw) if edits_of else (),
+            on_step=on_step, should_stop=should_stop,
+        )  # fmt: skip
     return Sampled(z_BChw, dropped)
 
 
@@ -172,6 +197,7 @@ def render(
     should_stop: Callable[[], bool] | None = None,
     *,
     ground: Grounder | None = None,
+    edits_of: EditsOf | None = None,
 ) -> list[Record | Unfit]:
     """One batch: the record of each scene, in order; `Unfit` in place of one that came to nothing.
 
@@ -183,7 +209,7 @@ def render(
     with listener or nullcontext():
         done = sampled(
             bundle.backbone, adapter, scenes, seeds, options,
-            listen=listener, on_step=on_step, should_stop=should_stop,
+            listen=listener, edits_of=edits_of, on_step=on_step, should_stop=should_stop,
         )  # fmt: skip
     fine_B = torch.isfinite(done.z_BChw).flatten(1).all(1).tolist()
     image_BHW3 = decode(bundle.backbone, torch.nan_to_num(done.z_BChw))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from scenewright.backbone.imports import without_collection
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from scenewright.flows.ground import Grounder
     from scenewright.models.bundle import Bundle
     from scenewright.scene import Record, Scene
+    from scenewright.scene.edits import Edit
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +79,29 @@ class Model:
         wide = list(scenes) if ground is None else [with_classes(one, ground.classes) for one in scenes]
         made = generate(self.bundle, wide, list(seeds), chosen, on_progress, should_stop, ground=grounder)
         return list(made)
+
+    def edit(
+        self,
+        record: Record,
+        edits: Sequence[Edit],
+        *,
+        prompt: str | None = None,
+        keep: float = 1.0,
+        options: GenerateOptions | None = None,
+    ) -> Record:
+        """The picture of a record after changes to its scene (`scene.edits`), the rest as it was.
+
+        `prompt` None keeps the prompt, `keep` is the share of the steps in which what does not change is
+        held, `options` are the record's own by default. The result says in `scores["edit"]` how much changed
+        where. Raises SceneError (no such instance), InputError.
+        """
+        from scenewright.flows.edit import last_round, options_of
+        from scenewright.flows.rounds import begun, draw
+
+        last = last_round(record, edits, prompt, keep)
+        chosen = options or options_of(record, self.bundle, GenerateOptions(), ())
+        rounds, _ = begun(record, self.bundle, chosen)
+        return draw(self.bundle, replace(rounds, rounds=(*rounds.rounds, last)), chosen)[-1]
 
     def ground(self, records: Sequence[Record], options: GroundOptions) -> list[Record]:
         """The records with masks found in their finished pictures; `flows.ground_pictures.picture_record`

@@ -17,6 +17,7 @@ from scenewright.scene.vocabulary import fold
 Gate = tuple[float, float, float]
 Overflow = Literal["error", "largest"]
 GroundRule = Literal["argmax", "independent"]
+Merge = Literal["mean", "box", "mask"]
 
 MOST_STEPS = 1000
 """Networks are trained on this many noise levels; more steps than that do not exist."""
@@ -34,6 +35,8 @@ class GenerateOptions:
     overflow: Overflow = "error"  # with more instances than slots: refuse, or keep the largest
     layout: bool = True  # False draws from the prompt alone, without the adapter
     null_layout: bool = False  # True gives the adapter its null layout in place of the scenes' own
+    mis: float = 0.0  # share of the steps in which every instance has a latent of its own, 0 to 1
+    merge: Merge = "mean"  # how they meet: mean of all; or each within its box, or mask, over the whole
     use: str = ""  # kinds of location that count: "box,mask", a published set; empty: what each instance has
     attention: str = ""  # full, masked, masked-all or legacy; empty: as the adapter was trained
     missing: str = ""  # zeros or null for a scribble or mask that is not there; empty: as trained
@@ -49,6 +52,16 @@ class GenerateOptions:
                 "4 to 8 are usual, 1 is off",
             )
         check_gate(self.gate)
+        if not _finite(self.mis) or not 0 <= self.mis <= 1:
+            raise InputError(
+                f"mis is {self.mis!r}; expected a share of the steps from 0 to 1", "0.2 to 0.4 are usual"
+            )
+        if self.mis and (self.null_layout or not self.layout):
+            raise InputError("mis without a layout was asked for", "it samples the instances of a layout")
+        if self.merge not in get_args(Merge):
+            close = nearest(str(self.merge), get_args(Merge))
+            hint = f"did you mean {close}?" if close else "mean is the published rule"
+            raise InputError(f"merge is {self.merge!r}; expected mean, box or mask", hint)
         check_use(self.use)
         _one_of(self.attention, "attention", ("full", "masked", "masked-all", "legacy"))
         _one_of(self.missing, "missing", ("zeros", "null"))

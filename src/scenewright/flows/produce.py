@@ -13,6 +13,7 @@ from scenewright.flows.model import Model
 from scenewright.flows.options import GenerateOptions, GroundOptions
 from scenewright.flows.write import Outcome, Written, check_folder, write
 from scenewright.scene import Scene
+from scenewright.scene.advice import advice
 from scenewright.scene.io import read_png_document
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def produce(
         model.name, device=model.device, dtype=model.dtype, allow_other_backbone=model.allow_other_backbone
     ).bundle
     scenes, notes = sized(scenes, request, bundle.backbone.native_wh)
-    for note in (*notes, *told, *remade(request.files, bundle, options)):
+    unwise = [words for one in scenes for words in advice(one.scene, one.name)]
+    for note in (*notes, *unwise, *told, *remade(request.files, bundle, options)):
         if on_note:
             on_note(note)
     grounder = None

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from scenewright.models.bundle import Bundle
     from scenewright.scene import Scene
 
-UNCOMPARED = ("versions", "dropped")
-"""Keys in which two runs of the same request may differ."""
+UNCOMPARED = ("versions", "dropped", "history")
+"""Keys in which two runs of the same request may differ; an edit's digest stands for its history."""
 
 
 def provenance(
@@ -39,6 +39,7 @@ def provenance(
         "gate": [float(share) for share in options.gate] if layout else None,
         **(reading(bundle.adapter, options) if layout else {}),
         **({"null_layout": True} if layout and options.null_layout else {}),
+        **({"mis": float(options.mis), "merge": options.merge} if layout and options.mis else {}),
         "negative": options.negative if scene.negative is None else scene.negative,
         "seed": seed,
         "dtype": str(backbone.dtype).removeprefix("torch."),

@@ -93,7 +93,8 @@ class Rounds:
         """What the record of round `k` says about the rounds before it; empty for the first."""
         if k == 0 and self.known is None:
             return {}
-        history = [{"scene": one.scene.to_json(), "keep": one.keep} for one in self.rounds[:k]]
+        past = zip(self.scenes[:k], self.rounds[:k], strict=True)
+        history = [{"scene": scene.to_json(), "keep": float(one.keep)} for scene, one in past]
         start = "seed" if self.known is None else _digest(self.known.tobytes())
         told = {
             "changes": list(self.rounds[k].words),
@@ -121,7 +122,7 @@ def begun(record: Record, bundle: Bundle, options: GenerateOptions) -> tuple[Rou
     """
     made = record.provenance
     seed = int(made.get("seed", record.scene.auto_seed() if record.scene.seed is None else record.scene.seed))
-    other = []
+    other: list[str] = []
     if "steps" in made:
         asked = provenance(bundle, options, record.scene, seed)
         other = differences(dict(made), asked, ("grounding", "edit", "history"))

@@ -1,9 +1,9 @@
 """Pictures on disk: draw what is missing, whole files only, resume by name, a sheet of everything at the end.
 
 Each picture is ``NAME.png`` (its record inside), ``NAME.scene.json`` and ``NAME.overlay.png``; with masks
-``NAME.CLASS.mask.png`` and ``NAME.CLASS.cutout.png``; beside them ``sheet.png`` and, if something failed,
-``failed.jsonl``. The unit of work is the batch with fixed membership: a run that was interrupted and
-continued leaves the same bytes as one that was not.
+``NAME.CLASS.mask.png`` and ``NAME.CLASS.cutout.png``, with edits ``NAME.strip.png`` (`flows.edit`); beside
+them ``sheet.png`` and, if something failed, ``failed.jsonl``. The unit of work is the batch with fixed
+membership: a run that was interrupted and continued leaves the same bytes as one that was not.
 """
 
 from __future__ import annotations
@@ -53,13 +53,15 @@ State = Literal["made", "kept", "failed"]
 
 @dataclass(frozen=True)
 class Files:
-    """The files of one picture; `overlay` is None where none is wanted; `masks` and `cutouts` by class."""
+    """The files of one picture; `overlay` is None where none is wanted; `masks` and `cutouts` by class;
+    `strip` shows what an edit changed."""
 
     png: Path
     scene: Path
     overlay: Path | None
     masks: Mapping[str, Path] = field(default_factory=dict)
     cutouts: Mapping[str, Path] = field(default_factory=dict)
+    strip: Path | None = None
 
     @classmethod
     def of(
@@ -77,7 +79,8 @@ class Files:
     def complete(self) -> bool:
         """Whether all of them are there."""
         several = (*self.masks.values(), *self.cutouts.values())
-        return all(path is None or path.is_file() for path in (self.png, self.scene, self.overlay, *several))
+        single = (self.png, self.scene, self.overlay, self.strip)
+        return all(path is None or path.is_file() for path in (*single, *several))
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ class Outcome:
             "picture": str(self.files.png),
             "scene": str(self.files.scene),
             **({"overlay": str(self.files.overlay)} if self.files.overlay else {}),
+            **({"strip": str(self.files.strip)} if self.files.strip else {}),
             **{
                 kind: {label: str(path) for label, path in paths.items()}
                 for kind, paths in (("masks", self.files.masks), ("cutouts", self.files.cutouts))
@@ -112,12 +116,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Written:
-    """All outcomes in the order of the jobs, the contact sheet (None if there is no picture), and where
-    failures are listed (None if there are none)."""
+    """All outcomes in the order of the jobs, the contact sheet (None if there is no picture), where
+    failures are listed (None if there are none), and the animation of rounds (None if there are none)."""
 
     outcomes: tuple[Outcome, ...]
     sheet: Path | None
     failures: Path | None
+    animation: Path | None = None
 
     @property
     def failed(self) -> int:
@@ -196,8 +201,10 @@ def write(
 def check_jobs(bundle: Bundle, jobs: Sequence[Job], options: GenerateOptions) -> None:
     """Raises InputError when a scene's size or number of instances does not suit the model."""
     from scenewright.backbone.schedulers import make_scheduler
+    from scenewright.flows.branched import check_branches
     from scenewright.flows.generate import check_size
 
+    check_branches(bundle.adapter, options)
     if options.scheduler:
         make_scheduler(options.scheduler, bundle.backbone.scheduler)
     slots = getattr(getattr(bundle.adapter, "config", None), "slots", None)
@@ -227,7 +234,7 @@ def _kept(
         if not place.png.is_file():
             _check_scene_file(place.scene, scene)
             continue
-        document = _document(place.png)
+        document = document_in(place.png)
         if document is None:
             continue
         made = document.get("provenance")
@@ -251,7 +258,7 @@ def _check_scene_file(path: Path, scene: Scene) -> None:
         raise InputError(f"{path} is there already, and is not the scene of a picture drawn here", ELSEWHERE)
 
 
-def _document(png: Path) -> dict[str, Any] | None:
+def document_in(png: Path) -> dict[str, Any] | None:
     """The record inside a picture, empty if it has none; None for a picture that is damaged."""
     try:
         document = picture_files.read_png_document(png)

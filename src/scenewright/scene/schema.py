@@ -225,10 +225,11 @@ class Scene:
         """One sentence for each pair of instances whose boxes nearly coincide (advice, not an error)."""
         placed = [(item, box) for item in self.instances if (box := item.location_box) is not None]
         boxes_N4 = np.array([box.xyxy for _, box in placed], dtype=np.float64).reshape(-1, 4)
-        pairs = np.argwhere(np.triu(iou_matrix(boxes_N4, boxes_N4) >= iou, k=1))
+        scores_NN = iou_matrix(boxes_N4, boxes_N4)
+        pairs = np.argwhere(np.triu(scores_NN >= iou, k=1))
         return tuple(
             f"{placed[a][0].id} ({placed[a][0].phrase}) and {placed[b][0].id} ({placed[b][0].phrase}) "
-            "take nearly the same place"
+            f"take nearly the same place (overlap {scores_NN[a, b]:.2f})"
             for a, b in pairs.tolist()
         )
 
