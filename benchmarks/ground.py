@@ -194,7 +194,7 @@ def delivery(bundle: Bundle, grounder: Grounder, options: GenerateOptions, repea
         folder = Path(name)
         plain = Bundle(backbone, None, bundle.name)  # features are those of the text, as in training
         pickles = store(plain, grounder, options, folder)
-        pictures = list(read_masked(folder / "records"))
+        pictures = list(read_masked([folder / "records"]))
         ours = computed(pictures, grounder.reader, backbone.fingerprint)[0].features
         theirs = unpickled(pickles, backbone.device)[0]
         gap = difference(ours, theirs)

@@ -26,7 +26,7 @@ def test_pickles_and_records_hold_the_same(
     grounder = Grounder.load(bundle, GroundOptions(head=str(tiny_head)))
     options = GenerateOptions(steps=2, guidance=2.0)
     pickles = ground.store(bundle, grounder, options, tmp_path)
-    pictures = list(ground.read_masked(tmp_path / "records"))
+    pictures = list(ground.read_masked([tmp_path / "records"]))
     assert len(pickles) == len(pictures) == ground.PICTURES
     theirs, masks = ground.unpickled(pickles, bundle.backbone.device)
     ours, truth = ground.computed(pictures, grounder.reader, bundle.backbone.fingerprint)
