@@ -19,8 +19,8 @@ def grounding(
         int, Option("--split", help="Published class split, 1 to 3; 0: as the head's file says.")
     ] = 0,
     count: Annotated[int, Option("--count", help="The first so many pictures; 0 is all.")] = 0,
-    captions: Annotated[
-        bool, Option("--captions", help="Pictures without latents keep their captions as prompts.")
+    named: Annotated[
+        bool, Option("--named", help="Prompts of pictures without latents name their classes only.")
     ] = False,
     compare: its.Compare = None,
     out: its.Out = None,
@@ -41,7 +41,7 @@ def grounding(
 
     options = HeadOptions(
         head=head, model=ModelChoice(name=model, device=device, dtype=dtype), split=split, count=count,
-        captions=captions, compare=compare, out=out, batch=batch, seed=seed, resamples=resamples,
+        named=named, compare=compare, out=out, batch=batch, seed=seed, resamples=resamples,
     )  # fmt: skip
     with Phases() as told:
         evaluated = evaluate_grounding(folder, options, told)

@@ -27,7 +27,7 @@ def grounding(
     quick: Annotated[
         bool, Option("--quick", help="Two variants, few pictures and steps: a quick look.")
     ] = False,
-    captions: Annotated[bool, Option("--captions", help="Renders keep their captions as prompts.")] = False,
+    named: Annotated[bool, Option("--named", help="Prompts of renders name their classes only.")] = False,
     labeller: Annotated[str, Option("--labeller", help="Who labels the pictures; else our own.")] = "",
     model: Annotated[str, Option("--model", help="The model that draws and is read.")] = "nano",
     steps: its.Steps = 20,
@@ -50,7 +50,7 @@ def grounding(
 
     options = HeadsOptions(
         pictures=pictures, data=tuple(data), tested=tested, seeds=seeds, steps=train_steps, scenes=scenes,
-        only=tuple(variant), captions=captions, labeller=labeller, resamples=resamples,
+        only=tuple(variant), named=named, labeller=labeller, resamples=resamples,
         model=ModelChoice(name=model, device=device, dtype="float32"),
         generate=GenerateOptions(steps=steps, guidance=guidance, batch=batch),
     )  # fmt: skip

@@ -42,7 +42,7 @@ class HeadOptions:
     model      the model whose features it reads
     split      published split that says which classes were seen; 0: what the head's file says of its training
     count      pictures, the first ones by name; 0: all
-    captions   prompts of pictures without latents: their own captions in place of their classes' names
+    named      prompts of pictures without latents: the names of their classes in place of their captions
     steps      sampler steps that say which noise level an encoded picture has
     batch      pictures read together
     compare    results.json of another head on the same pictures, or None
@@ -54,7 +54,7 @@ class HeadOptions:
     model: ModelChoice = field(default_factory=lambda: ModelChoice(name="nano"))
     split: int = 0
     count: int = 0
-    captions: bool = False
+    named: bool = False
     steps: int = STEPS
     batch: int = 8
     compare: Path | None = None
@@ -108,12 +108,12 @@ def evaluate_grounding(source: Path, options: HeadOptions, on_progress: Progress
 
 
 def _pictures(source: Path, options: HeadOptions, told: Progress) -> list[MaskedPicture]:
-    """The pictures in the order of their keys; prompts of those without a latent name their classes."""
+    """The pictures in the order of their keys, with the prompts that the options say."""
     found = read_masked([source], lambda done, total: told("records read", done, total))
     if options.count:
         found = found[: options.count]
-    named = [one if one.latent is not None or options.captions else one.named() for one in found]
-    return sorted(named, key=lambda one: (one.key, one.name))
+    prompted = [one.named() if options.named and one.latent is None else one for one in found]
+    return sorted(prompted, key=lambda one: (one.key, one.name))
 
 
 def split_of(head: Head, number: int) -> tuple[ClassSplit, str]:
@@ -171,17 +171,19 @@ def build_report(
             for one, item in zip(pictures, measured.items, strict=True)
         ],
         replicates=replicates,
-        notes=[sentence, *_notes(pictures)],
+        notes=[sentence, *_notes(pictures, options)],
     )
 
 
-def _notes(pictures: Sequence[MaskedPicture]) -> list[str]:
+def _notes(pictures: Sequence[MaskedPicture], options: HeadOptions) -> list[str]:
     stored = sum(one.latent is not None for one in pictures)
     notes = []
     if stored:
         notes.append(f"{stored} pictures are read from the latents of their making, with their prompts")
     if stored < len(pictures):
-        notes.append(f"{len(pictures) - stored} pictures are encoded and noised to the head's tap step")
+        prompts = "prompts name their classes" if options.named else "prompts are their captions"
+        number = len(pictures) - stored
+        notes.append(f"{number} pictures are encoded and noised to the head's tap step; {prompts}")
     if len(pictures) < ENOUGH:
         notes.append(f"{len(pictures)} pictures: intervals are wide; {ENOUGH} or more are usual")
     return notes

@@ -109,7 +109,7 @@ class GroundingTaskConfig:
     seen: tuple[str, ...] = ()  # names that are trained on in place of the split's
     loss: MaskLoss = "bce_dice"
     absent: int = 0  # seen classes per picture that are asked for though it does not show them: empty masks
-    captions: bool = False  # prompts of drawings: their captions, not the names of their classes
+    named: bool = False  # prompts of drawings: the names of their classes, not their captions
     steps: int = 20  # sampler steps that say which noise level an encoded picture has
     head: HeadSizes = field(default_factory=HeadSizes)
     probe: HeadProbe = field(default_factory=HeadProbe)
@@ -186,7 +186,7 @@ class GroundingTask:
 
     def _told(self, one: MaskedPicture) -> MaskedPicture:
         """A drawing with its prompt."""
-        return one if self.config.captions else one.named()
+        return one.named() if self.config.named else one
 
     @property
     def count(self) -> int:

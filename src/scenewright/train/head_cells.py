@@ -22,7 +22,7 @@ def cell_recipe(cell: HeadCell) -> Recipe:
         backbone=cell.model.name.partition("+")[0],
         data=cell.folders,
         renders=cell.renders,
-        captions=cell.captions,
+        named=cell.named,
         split=variant.split,
         loss=variant.loss,
         head=replace(base.task.head, attention=variant.attention),

@@ -201,7 +201,7 @@ def about(
         "held_out": SET.id,
         "scenes": options.scenes,
         "tested": kept(tested),
-        "captions": options.captions,
+        "prompts": "names of the classes" if options.named else "captions",
         "steps": options.steps or "as the recipe says",
         "seeds": options.seeds,
         "attention_threshold": threshold,

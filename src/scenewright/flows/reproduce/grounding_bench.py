@@ -48,26 +48,24 @@ SHOWN: Final = 6
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """What heads are measured with: the model, and the pictures of every set; `captions` are prompts of the
-    renders, and `mark` names it all."""
+    """What heads are measured with: the model, and the pictures of every set; renders are `named` if their
+    prompts name their classes only; `mark` names it all."""
 
     bundle: Bundle
     sets: Mapping[str, Sequence[MaskedPicture]]
-    captions: bool
+    named: bool
     mark: str
 
     @classmethod
     def of(cls, bundle: Bundle, options: HeadsOptions, tested: Sequence[Path]) -> Bench:
         """The first renders of the held-out set, and the kept pictures of the folders."""
-        sets: dict[str, Sequence[MaskedPicture]] = {
-            RENDERS: held_out_pictures(options.scenes, options.captions)
-        }
+        sets: dict[str, Sequence[MaskedPicture]] = {RENDERS: held_out_pictures(options.scenes, options.named)}
         files: list[tuple[str, int]] = []
         if tested:
             sets[GENERATED] = read_masked(tested)
             files = [(path.name, path.stat().st_size) for path in record_files(tested)]
-        told = f"{SET.id} {options.scenes} {options.captions} {files} {bundle.backbone.fingerprint}"
-        return cls(bundle, sets, options.captions, hashlib.sha256(told.encode()).hexdigest()[:16])
+        told = f"{SET.id} {options.scenes} {options.named} {files} {bundle.backbone.fingerprint}"
+        return cls(bundle, sets, options.named, hashlib.sha256(told.encode()).hexdigest()[:16])
 
     def head(self, file: Path) -> GroundingHead:
         """The head in a file, in single precision."""
@@ -113,7 +111,7 @@ def attention_counts(out: Path, bench: Bench, told: Progress) -> tuple[dict[str,
         return kept[0], float(kept[1]["threshold"])
     reader = bench.bare_reader()
     told("threshold of the attention alone", 0, 1)
-    threshold = best_threshold(reader, min(CHECKED, len(bench.sets[RENDERS])), bench.captions)
+    threshold = best_threshold(reader, min(CHECKED, len(bench.sets[RENDERS])), bench.named)
     found = {}
     for name, pictures in bench.sets.items():
         words = f"{SETS[name]}: attention alone"

@@ -101,7 +101,7 @@ class HeadsOptions:
     model       whose features are read; it also draws: from the names alone, or, with a layout adapter, from
                 layouts of drawings of these classes, which is where small models need help
     generate    how pictures are drawn
-    captions    prompts of renders: their captions, not the names of their classes
+    named       prompts of renders: the names of their classes, not their captions
     labeller    name or file; "" the one of the package
     resamples   of the bootstrap over pictures, at least 100
     """
@@ -115,7 +115,7 @@ class HeadsOptions:
     only: tuple[str, ...] = ()
     model: ModelChoice = field(default_factory=lambda: ModelChoice(name="nano"))
     generate: GenerateOptions = field(default_factory=GenerateOptions)
-    captions: bool = False
+    named: bool = False
     labeller: str = ""
     resamples: int = 1000
 
@@ -165,8 +165,8 @@ class HeadsOptions:
                 model=self.model,
                 folders=() if one.renders else folders,
                 renders=len(files) if one.renders else 0,
-                captions=self.captions,
-                digest=_digest(one, seed, self.steps, f"{mark}{' captions' * self.captions}"),
+                named=self.named,
+                digest=_digest(one, seed, self.steps, f"{mark}{' named' * self.named}"),
             )
             for seed in range(1, self.seeds + 1)
             for one in self.variants
@@ -186,7 +186,7 @@ class HeadCell:
     model: ModelChoice
     folders: tuple[Path, ...]
     renders: int
-    captions: bool
+    named: bool
     digest: str
 
     @property

@@ -88,10 +88,10 @@ def _mean_of(measured: Sequence[Measured], what: str, name: str, metric: str, we
     return mean([Value.of(one.groups[what][name].measures[metric], weights_BP) for one in measured])
 
 
-def held_out_pictures(count: int, captions: bool = False) -> list[MaskedPicture]:
-    """The first renders of the held-out set, with prompts that name their classes, or with `captions`."""
+def held_out_pictures(count: int, named: bool = False) -> list[MaskedPicture]:
+    """The first renders of the held-out set, with their captions or with prompts that name their classes."""
     drawn = drawn_masked(SET.seeds(count), size_px=SET.size_wh[0])
-    return [one if captions else one.named() for one in drawn]
+    return [one.named() if named else one for one in drawn]
 
 
 def attention_scored(
@@ -114,11 +114,11 @@ def attention_scored(
     )
 
 
-def best_threshold(reader: HeadReader, count: int = CHECKED, captions: bool = False) -> float:
+def best_threshold(reader: HeadReader, count: int = CHECKED, named: bool = False) -> float:
     """The threshold of `THRESHOLDS` with the highest mIoU of the attention alone, over all classes, on
     drawings that nothing else uses."""
     drawn = drawn_masked(range(CHECK_SEED, CHECK_SEED + count))
-    pictures = [one if captions else one.named() for one in drawn]
+    pictures = [one.named() if named else one for one in drawn]
     everything = ClassSplit(0, tuple(dict.fromkeys(name for one in pictures for name in one.classes)))
     kept: dict[tuple[str, ...], Tensor] = {}  # the network is the same for every threshold
 
