@@ -7,10 +7,11 @@ import pytest
 import torch
 from tiny_family import CPU, SMALL, generator, loop, model_folder, records
 
+from scenewright.condition.convnext import ConvNext
 from scenewright.condition.gligen import Gligen, GligenConfig
 from scenewright.condition.locations import tensors
 from scenewright.condition.unifusion import UniFusion, UniFusionConfig
-from scenewright.errors import InputError
+from scenewright.errors import InputError, ModelError
 from scenewright.models.adapter import load_adapter, read_header, save_adapter
 from scenewright.scene import Transform
 from scenewright.testing import tiny_backbone
@@ -134,6 +135,18 @@ def test_it_begins_as_gligen_and_is_written_for_its_backbone(folder, cache, tmp_
     assert read_header(written).kind == "instancediffusion"
     loaded = load_adapter(written, made.backbone)
     assert isinstance(loaded, UniFusion) and loaded.config.slots == NET.slots
+
+
+def test_the_network_of_masks_begins_with_a_published_trunk(folder, cache, tmp_path):
+    trunk = ConvNext(NET.depths, NET.widths)
+    head = {"head.weight": torch.zeros(3, 3), "norm.weight": torch.zeros(3)}
+    torch.save({"model": trunk.state_dict() | head}, tmp_path / "convnext.pth")
+    made = task(folder, cache, trunk=tmp_path / "convnext.pth")
+    found = made.adapter.position_net.convnext_tiny_backbone.state_dict()
+    assert all(torch.equal(found[key], value) for key, value in trunk.state_dict().items())
+    torch.save({"model": ConvNext((1, 1, 1, 1), (4, 4, 8, 16)).state_dict()}, tmp_path / "wide.pth")
+    with pytest.raises(ModelError, match=r"of the network of masks, e\.g\. downsample_layers\.3"):
+        task(folder, cache, trunk=tmp_path / "wide.pth")
 
 
 def test_scenes_of_records_have_their_masks(cache, tmp_path):

@@ -18,7 +18,9 @@ import torch
 from torch import Tensor
 
 from scenewright.backbone.call import Grounding
+from scenewright.backbone.pickles import read_checkpoint
 from scenewright.backbone.text import embed
+from scenewright.backbone.weights import read_tensors
 from scenewright.condition.gligen import Gligen
 from scenewright.condition.locations import tensors
 from scenewright.condition.unifusion import UniFusion, UniFusionConfig, UniFusionInputs
@@ -43,6 +45,7 @@ class UniFusionTaskConfig(DenoiserConfig):
     shown: ShownConfig = field(default_factory=ShownConfig)  # what of a scene a sample shows
     masked_rate: float = 0.0  # share of the batches with instance-masked attention, in [0,1]
     scaleu: bool = True  # whether ScaleU is trained, and attached
+    trunk: Path | None = None  # a published ConvNeXt file that the network of masks begins with; None: random
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,6 +98,8 @@ class UniFusionTask(DenoiserTask):
             begin_with(adapter, _loaded(self.config.start, self))
         elif self.config.gate_start > 0:
             open_gates(adapter.fusers, self.config.gate_start)
+        if self.config.trunk is not None:
+            begin_trunk(adapter, self.config.trunk)
         return adapter
 
     def _phrases(self) -> dict[str, Tensor]:
@@ -213,6 +218,24 @@ def begin_with(adapter: UniFusion, other: Any) -> None:
         if old.frequencies == net.config.fourier:
             net.linears_list[0][0].load_state_dict(lines[0].state_dict())
             net.null_position_feature.copy_(old.null_position_feature)
+
+
+def begin_trunk(adapter: UniFusion, path: Path) -> None:
+    """Fills the trunk of the network of masks from a ConvNeXt checkpoint; its head is left out.
+
+    Raises ModelError for a file that cannot be read or lacks a layer of this size.
+    """
+    content = read_tensors(path) if path.suffix == ".safetensors" else read_checkpoint(path)
+    state = content.get("model", content)
+    trunk = adapter.position_net.convnext_tiny_backbone
+    wanted = trunk.state_dict()
+    lacking = [key for key, value in wanted.items() if getattr(state.get(key), "shape", None) != value.shape]
+    if lacking:
+        raise ModelError(
+            f"{path} lacks {len(lacking)} of {len(wanted)} layers of the network of masks, e.g. {lacking[0]}",
+            "the published ConvNeXt-Tiny fits task.net.depths=3,3,9,3 and widths=96,192,384,768",
+        )
+    trunk.load_state_dict({key: state[key].float() for key in wanted})
 
 
 def _loaded(name: str, task: UniFusionTask) -> Any:

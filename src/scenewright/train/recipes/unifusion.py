@@ -8,7 +8,8 @@ Sources: Wang et al., "InstanceDiffusion", CVPR 2024, and its released code and 
 * Half of the captions and a tenth of the layouts are left out, half of the pictures mirrored; an instance is
   called by its class alone half of the time. Kinds of location are left out with the published rates, but for
   each picture by itself. Boxes under a hundredth of the picture are left out, the 30 largest kept.
-* The network of masks starts from random weights; the published one from ImageNet's.
+* The network of masks starts from random weights, the published one from ConvNeXt's on ImageNet:
+  ``--set task.trunk=convnext_tiny_1k_224_ema.pth``.
 * Instance-masked attention in half of the batches, so that the adapter works with and without. The author
   says that it was on; the code's default is off: ``--set task.masked_rate=1`` or ``0``.
 
