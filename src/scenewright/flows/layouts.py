@@ -51,8 +51,9 @@ def layout_of(
         grounding = adapter.grounding(boxes)
         return Layout(grounding, adapter.null_grounding(grounding), boxes.dropped)
     assert isinstance(adapter, UniFusion)
+    missing: Any = options.missing or None
     inputs, dropped = locations.inputs_from_scenes(
-        scenes, backbone, adapter.config, options.overflow, use=options.use, missing=options.missing or None
+        scenes, backbone, adapter.config, options.overflow, use=options.use, missing=missing
     )
     width, height = scenes[0].size_wh
     cells_hw = (height // backbone.stride, width // backbone.stride)

@@ -68,6 +68,7 @@ class UniFusionTask(DenoiserTask):
 
     config: UniFusionTaskConfig
     adapter: Any
+    handle: Any
 
     def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
         """Loads the backbone, attaches the adapter, opens latents and scenes, embeds all phrases."""
@@ -200,7 +201,8 @@ def begin_with(adapter: UniFusion, other: Any) -> None:
         return
     for path, fuser in adapter.fusers.items():
         fuser.load_state_dict({key: value.float() for key, value in fusers[path].state_dict().items()})
-    net, old = adapter.position_net, other.position_net
+    net: Any = adapter.position_net
+    old = other.position_net
     lines = [layer for layer in old.linears if isinstance(layer, torch.nn.Linear)]
     width = net.config.feature_width
     same = lines[0].out_features == net.config.hidden and old.null_positive_feature.numel() == width
@@ -225,7 +227,7 @@ def begin_trunk(adapter: UniFusion, path: Path) -> None:
 
     Raises ModelError for a file that cannot be read or lacks a layer of this size.
     """
-    content = read_tensors(path) if path.suffix == ".safetensors" else read_checkpoint(path)
+    content: Any = read_tensors(path) if path.suffix == ".safetensors" else read_checkpoint(path)
     state = content.get("model", content)
     trunk = adapter.position_net.convnext_tiny_backbone
     wanted = trunk.state_dict()
