@@ -172,7 +172,9 @@ def test_polygon_points_of_the_recordings(golden_dir):
         ours = sorted(map(tuple, polygon_of_mask(Mask.from_array(bits), 256).round(5)))
         for value in arrays.values():
             if value.size == 512 and value.max() <= 1:
-                assert np.allclose(ours, sorted(map(tuple, value.reshape(-1, 2).astype(float).round(5))), atol=1e-6)
+                assert np.allclose(
+                    ours, sorted(map(tuple, value.reshape(-1, 2).astype(float).round(5))), atol=1e-6
+                )
                 checked += 1
     if not checked:
         pytest.skip("no recorded polygon points")

@@ -211,9 +211,7 @@ def test_overlap_warnings():
     scene = Scene(
         "x", (8, 8), (Instance("cat", box=Box(0, 0, 0.5, 0.5)), Instance("dog", box=near), Instance("fog"))
     )
-    assert scene.overlap_warnings() == (
-        "i1 (cat) and i2 (dog) take nearly the same place (overlap 0.98)",
-    )
+    assert scene.overlap_warnings() == ("i1 (cat) and i2 (dog) take nearly the same place (overlap 0.98)",)
     assert scene.overlap_warnings(iou=0.99) == ()
 
 

@@ -44,7 +44,7 @@ def crop_latents(
 
 
 def _start(first: float, last: float, side: int, room: int, rng: np.random.Generator) -> int:
-    """Where a crop of `side` cells of `room` begins: it holds the span from `first` to `last`, or lies in it."""
+    """Where a crop of `side` cells of `room` begins: it holds the span, or lies in it."""
     ends = sorted((math.floor(first), math.ceil(last) - side))
     low, high = (min(max(end, 0), room - side) for end in ends)
     return int(rng.integers(low, high + 1))
