@@ -148,7 +148,8 @@ def test_files_of_a_chain(tiny_model, tmp_path: Path) -> None:
     assert notes[-1] == "round 3 asks for the same as the round before"
     records = [Record.load(out / f"r{k}.png") for k in (1, 2, 3)]
     assert [one.provenance["seed"] for one in records] == [8, 8, 8]
-    assert np.array_equal(records[1].image, records[2].image)
+    apart = records[1].image.astype(int) - records[2].image
+    assert np.abs(apart).max() <= 1  # rows of one batch, to rounding
     assert records[2].scores["edit"]["free"] == 0 and records[2].scores["edit"]["inside"] is None
     assert records[1].provenance["edit"]["changes"] == ["moved a blue dog"]
     with Image.open(written.animation) as moving:

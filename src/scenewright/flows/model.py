@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from scenewright.backbone.imports import without_collection
 from scenewright.errors import InputError
-from scenewright.flows.ground_words import with_classes
 from scenewright.flows.options import GenerateOptions, GroundOptions
 
 if TYPE_CHECKING:
@@ -74,6 +73,8 @@ class Model:
             seeds = [scene.auto_seed() if scene.seed is None else scene.seed for scene in scenes]
         if len(seeds) != len(scenes):
             raise InputError(f"{len(seeds)} seeds for {len(scenes)} scenes", "give one seed per scene")
+        from scenewright.flows.ground_words import with_classes
+
         chosen = options or GenerateOptions()
         grounder = None if ground is None else self.grounder(ground)
         wide = list(scenes) if ground is None else [with_classes(one, ground.classes) for one in scenes]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scenewright.backbone.model import Backbone
 from scenewright.errors import ModelError
-from scenewright.ground.head import GroundingHead
 from scenewright.models.adapter import AdapterHeader, load_adapter, read_header
 from scenewright.models.bundle import fingerprint
 from scenewright.models.registry import SINGLE, resolve, split
+
+if TYPE_CHECKING:
+    from scenewright.ground.head import GroundingHead
 
 KIND = "grounding"
 """Kind of adapter that a head is, and its word in names: ``nano+grounding``."""
@@ -42,6 +45,8 @@ def load_head(name: str, model: str, backbone: Backbone, *, allow_other: bool = 
             "a grounding head is trained by `scenewright train`; layout adapters are named in --model",
         )
     net = load_adapter(file, backbone, allow_other=allow_other or anywhere)
+    from scenewright.ground.head import GroundingHead
+
     assert isinstance(net, GroundingHead)
     return Head(net, file.name, header, fingerprint(net))
 
