@@ -236,7 +236,9 @@ def test_a_malformed_record_is_an_error_and_no_crash(
     ended = cli(
         "generate", tmp_path / "given.json", "--model", tiny_model, "--steps", 1, "--out", tmp_path / "o"
     )
-    assert ended.code == (2 if key == "provenance" else 0)  # made in another way
+    assert ended.code == 2 and "Traceback" not in ended.err
+    expected = "made in another way" if key == "provenance" else f"{key}: expected an object"
+    assert expected in ended.err, ended.err
 
 
 # --- letters -----------------------------------------------------------------------------------------------

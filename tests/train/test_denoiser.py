@@ -213,6 +213,16 @@ def test_scenes_of_one_object_come_first(folder, cache):
     assert any(size > 1 for batch in sizes[5:] for size in batch)
 
 
+def test_texts_without_boxes_are_of_one_or_two_things_more_often(folder, cache):
+    task = denoiser(folder, cache, layout_rate=0.5, few_rate=1.0)
+    batches = [task.batch(step, 0, 1) for step in range(30)]
+    most = {
+        layout: max(len(boxed.item.boxes) for b in batches if b["layout"] == layout for boxed in b["items"])
+        for layout in (False, True)
+    }
+    assert most[False] <= 2 < most[True]
+
+
 def test_batches_depend_on_step_and_process_alone(folder, cache):
     one, two = denoiser(folder, cache), denoiser(folder, cache)
     assert torch.equal(one.batch(3, 0, 2)["z"], two.batch(3, 0, 2)["z"])

@@ -77,6 +77,7 @@ class DenoiserConfig:
     )
     object_weight: float = 1.0  # of the loss in cells inside boxes over that of the other cells
     one_object_steps: int = 0  # curriculum: only pictures with one instance before this step
+    few_rate: float = 0.0  # of batches without boxes: share of pictures that hold one or two things
     crop_steps: int = 0  # before this step, a share of the batches are crops around things (crops.py)
     crop_rate: float = 0.7  # that share
     crop_cells: int = 16  # side of those crops in latent cells
@@ -94,7 +95,7 @@ class DenoiserConfig:
             raise InputError("task.train is empty; expected base, adapter or base,adapter")
         if self.unet is not None and (self.vae is None or self.text is None):
             raise InputError("a fresh UNet needs task.vae and task.text", "point both to exported folders")
-        for name in ("layout_rate", "caption_drop", "layout_drop"):
+        for name in ("layout_rate", "caption_drop", "layout_drop", "few_rate"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"task.{name} must be in [0, 1], not {getattr(self, name)}")
         if self.size < 8 or self.size % 8:
@@ -135,9 +136,9 @@ class DenoiserTask:
             for source in config.pictures
         ]
         self.known = self._phrases()
-        self.single = [
-            np.array([i for i, item in enumerate(source.items) if len(item.boxes) == 1])
-            for source in self.pools
+        self.single, self.few = [
+            [np.flatnonzero([1 <= len(item.boxes) <= most for item in pool.items]) for pool in self.pools]
+            for most in (1, 2)
         ]
 
     def _choose_modules(self) -> None:
@@ -202,10 +203,10 @@ class DenoiserTask:
         sources, rows = config.pictures, self.batch_size * (config.crop_rows if crop else 1)
         shares = np.array([source.share for source in sources])
         which = int(alike.choice(len(shares), p=shares / shares.sum()))
-        pool, index_B = self.pools[which], self._index(which, step, rows, rng)
+        layout = bool(alike.random() < config.layout_rate) and self.adapter is not None
+        pool, index_B = self.pools[which], self._index(which, step, rows, layout, rng)
         no_text_B = rng.random(rows) < config.caption_drop
         no_layout_B = torch.from_numpy(rng.random(rows) < config.layout_drop)
-        layout = bool(alike.random() < config.layout_rate) and self.adapter is not None
         mirror_B = rng.random(rows) < 0.5 if config.flip else np.zeros(rows, dtype=bool)
         items = [pool.items[i] for i in index_B]
         items = [one.mirrored() if m else one for one, m in zip(items, mirror_B, strict=True)]
@@ -225,13 +226,18 @@ class DenoiserTask:
             "mirror": mirror_B,
         }
 
-    def _index(self, which: int, step: int, rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    def _index(
+        self, which: int, step: int, rows: int, layout: bool, rng: np.random.Generator
+    ) -> NDArray[np.int64]:
         """Pictures of one batch; only those with one instance while the curriculum says so."""
-        single = self.single[which]
+        chosen: NDArray[np.int64] = rng.integers(len(self.pools[which].items), size=rows)
+        single, few = self.single[which], self.few[which]
         if step < self.config.one_object_steps and len(single):
-            chosen: NDArray[np.int64] = single[rng.integers(len(single), size=rows)]
-            return chosen
-        return rng.integers(len(self.pools[which].items), size=rows)
+            chosen = single[rng.integers(len(single), size=rows)]
+        elif self.config.few_rate and not layout and len(few):
+            instead_B = rng.random(rows) < self.config.few_rate
+            chosen = np.where(instead_B, few[rng.integers(len(few), size=rows)], chosen)
+        return chosen
 
     def loss(self, batch: dict[str, Any], generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """Squared error of the prediction at uniform timesteps; logs that of the noisier half as ``high``."""

@@ -21,7 +21,7 @@ from scenewright.errors import InputError
 class UnetSizes:
     """A fresh UNet2DConditionModel: `attention` of its levels, the lowest, have transformer blocks."""
 
-    channels: tuple[int, ...] = (32, 64, 128, 128)  # per level; each level but the first halves the map
+    channels: tuple[int, ...] = (64, 64, 128, 128)  # per level; each level but the first halves the map
     attention: int = 3
     layers: int = 1
     heads: int = 2  # of attention; its cost on a CPU grows with their number
