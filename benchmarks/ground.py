@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from measuring import machine, turns, write
 
+from scenewright.backbone.features import Features
 from scenewright.backbone.loop import StepInfo
 from scenewright.backbone.noise import Noise
 from scenewright.data.latents import LATENT_SUFFIX, StoredLatent
@@ -36,7 +37,6 @@ from scenewright.flows.head_inputs import HeadInputs, HeadReader, gather
 from scenewright.flows.jobs import Job
 from scenewright.flows.masked import MaskedPicture, read_masked
 from scenewright.flows.options import GenerateOptions, GroundOptions
-from scenewright.ground.features import Features
 from scenewright.models.adapter import AdapterHeader
 from scenewright.models.bundle import Bundle
 from scenewright.models.heads import Head

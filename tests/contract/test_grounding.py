@@ -17,9 +17,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from scenewright.backbone.features import Features
 from scenewright.convert.grounding import LEVELS, from_original, names, original_state, variant
 from scenewright.ground.decide import decide
-from scenewright.ground.features import Features
 from scenewright.ground.head import GroundingHead
 from scenewright.train.mask_losses import mask_loss
 

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from scenewright.backbone.features import tap_layout
 from scenewright.convert.dispatch import convert
 from scenewright.convert.grounding import (
     CHANNELS,
@@ -22,7 +23,6 @@ from scenewright.convert.grounding import (
     variant,
 )
 from scenewright.errors import ModelError
-from scenewright.ground.features import tap_layout
 from scenewright.ground.head import GroundingConfig, GroundingHead
 from scenewright.models.adapter import load_adapter, read_header
 from scenewright.models.cards import cards

@@ -12,6 +12,9 @@ import torch
 from PIL import Image
 
 import scenewright.flows.ground as page
+from scenewright.backbone.features import extract
+from scenewright.backbone.tap_layout import tap_layout
+from scenewright.backbone.words import class_vectors
 from scenewright.errors import InputError, ModelError
 from scenewright.flows.generate import condition, generate, latents, render
 from scenewright.flows.ground import Grounder
@@ -23,9 +26,6 @@ from scenewright.flows.jobs import Job
 from scenewright.flows.model import Model
 from scenewright.flows.options import GenerateOptions, GroundOptions
 from scenewright.flows.write import write
-from scenewright.ground.features import extract
-from scenewright.ground.layout import tap_layout
-from scenewright.ground.words import class_vectors
 from scenewright.models.load import load_bundle
 from scenewright.scene import Box, Instance, Mask, Record, Scene
 from scenewright.world import toybox

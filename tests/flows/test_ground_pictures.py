@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scenewright.backbone.features import from_picture
+from scenewright.backbone.tap_layout import tap_layout
+from scenewright.backbone.words import class_vectors
 from scenewright.errors import InputError, StorageError
 from scenewright.flows.ground import Grounder
 from scenewright.flows.ground_folder import PictureRequest, ground_files
@@ -17,9 +20,6 @@ from scenewright.flows.ground_pictures import ground_pictures, picture_record, s
 from scenewright.flows.model import Model
 from scenewright.flows.options import GenerateOptions, GroundOptions
 from scenewright.flows.produce import ModelChoice
-from scenewright.ground.features import from_picture
-from scenewright.ground.layout import tap_layout
-from scenewright.ground.words import class_vectors
 from scenewright.models.load import load_bundle
 from scenewright.scene import Instance, Mask, Record, Scene
 

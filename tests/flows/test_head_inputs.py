@@ -10,15 +10,15 @@ import torch
 from masked_folders import SIZES, drawings, with_latents
 
 from scenewright.backbone.call import Conditioning
+from scenewright.backbone.features import extract, from_picture, tap_layout
 from scenewright.backbone.text import embed
+from scenewright.backbone.words import class_vectors
 from scenewright.data.latents import StoredLatent
 from scenewright.errors import InputError
 from scenewright.flows.head_inputs import HeadReader, gather, logits
 from scenewright.flows.masked import drawn_masked, names_of, read_masked
 from scenewright.ground.attention import attention_logits
-from scenewright.ground.features import extract, from_picture, tap_layout
 from scenewright.ground.head import GroundingHead
-from scenewright.ground.words import class_vectors
 from scenewright.testing import tiny_backbone
 
 pytestmark = pytest.mark.filterwarnings("ignore::scenewright.backbone.text.PromptCut")

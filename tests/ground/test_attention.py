@@ -7,18 +7,18 @@ import torch
 
 from scenewright.backbone.attach import transformer_blocks
 from scenewright.backbone.call import Call, Conditioning
+from scenewright.backbone.features import FeatureTaps, extract, tap_layout
 from scenewright.backbone.guidance import guided
 from scenewright.backbone.latents import initial
 from scenewright.backbone.loop import sample
 from scenewright.backbone.network import chunked, network
 from scenewright.backbone.noise import Noise
 from scenewright.backbone.text import embed
+from scenewright.backbone.words import class_vectors
 from scenewright.errors import InputError, ModelError
 from scenewright.ground.attention import AttentionTaps, attention_logits, class_places
 from scenewright.ground.decide import decide
-from scenewright.ground.features import FeatureTaps, extract, tap_layout
 from scenewright.ground.head import GroundingHead
-from scenewright.ground.words import class_vectors
 from scenewright.testing import tiny_backbone
 
 BACKBONE = tiny_backbone(0)

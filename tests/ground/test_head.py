@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as nnf
 
+from scenewright.backbone.features import Features, tap_layout
 from scenewright.errors import InputError, ModelError
-from scenewright.ground.features import Features, tap_layout
 from scenewright.ground.head import ABSENT, GroundingConfig, GroundingHead
 from scenewright.ground.mix import MixBlock, PlainNorm, SpectralConv
 from scenewright.models.adapter import load_adapter, read_header, save_adapter

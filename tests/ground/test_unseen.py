@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as nnf
 
+from scenewright.backbone.features import Features
 from scenewright.ground.attention import attention_logits
 from scenewright.ground.decide import decide
-from scenewright.ground.features import Features
 from scenewright.ground.head import GroundingConfig, GroundingHead
 
 SIDE = 16

@@ -2,7 +2,7 @@
 
 ``NAME.latent.safetensors`` lies beside the record ``NAME.png``. It holds one tensor, ``z``: what the network
 was shown in the last evaluation of the run, in half precision. Features are computed from it again by one
-call of the network (`ground.features.extract`): 32 kB in place of 50 MB for a picture of 512 x 512 pixels.
+call of the network (`backbone.features.extract`): 32 kB in place of 50 MB for a picture of 512 x 512 pixels.
 Everything else that the call needs stands in the metadata, or, like the prompt, in the record.
 
 Letters: C latent channels, h w latent cells.

@@ -19,7 +19,9 @@ from torch import Tensor
 from torch.nn import functional as nnf
 
 from scenewright.backbone.call import UNCOND, Call, Conditioning, Denoise
+from scenewright.backbone.features import Features, FeatureTaps, tap_step
 from scenewright.backbone.noise import Noise
+from scenewright.backbone.tap_layout import tap_layout
 from scenewright.errors import ModelError
 from scenewright.flows.ground_masks import ClassMask, instance_masks, scores
 from scenewright.flows.ground_words import Wanted, wanted
@@ -28,8 +30,6 @@ from scenewright.flows.masked import names_of
 from scenewright.flows.options import GroundOptions
 from scenewright.ground.attention import AttentionTaps, class_places
 from scenewright.ground.decide import decide
-from scenewright.ground.features import Features, FeatureTaps, tap_step
-from scenewright.ground.layout import tap_layout
 from scenewright.models.heads import Head, load_head
 from scenewright.scene import Record, Scene
 

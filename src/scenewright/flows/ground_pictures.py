@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenewright.backbone.call import Conditioning
+from scenewright.backbone.features import extract, picture_latent
+from scenewright.backbone.tap_layout import tap_layout
 from scenewright.backbone.text import embed
 from scenewright.errors import InputError
 from scenewright.flows.ground import Grounder, Heard
@@ -25,8 +27,6 @@ from scenewright.flows.ground_words import with_classes
 from scenewright.flows.head_inputs import STEPS
 from scenewright.flows.masked import JOINING, OPENING
 from scenewright.ground.attention import AttentionTaps
-from scenewright.ground.features import extract, picture_latent
-from scenewright.ground.layout import tap_layout
 from scenewright.scene import ImageRef, Record, Scene, Transform
 from scenewright.scene import io as picture_files
 

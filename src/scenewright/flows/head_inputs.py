@@ -21,17 +21,17 @@ from torch import Tensor
 from torch.nn import functional as nnf
 
 from scenewright.backbone.call import Conditioning
+from scenewright.backbone.features import Features, Latent, Watcher, extract, picture_latent
 from scenewright.backbone.model import Backbone
+from scenewright.backbone.tap_layout import tap_layout
 from scenewright.backbone.text import embed
+from scenewright.backbone.words import class_vectors
 from scenewright.data.latents import StoredLatent
 from scenewright.errors import InputError
 from scenewright.flows.masked import MaskedPicture, names_of
 from scenewright.ground.attention import AttentionTaps, attention_logits, class_places
 from scenewright.ground.config import GroundingConfig
-from scenewright.ground.features import Features, Latent, Watcher, extract, picture_latent
 from scenewright.ground.head import GroundingHead
-from scenewright.ground.layout import tap_layout
-from scenewright.ground.words import class_vectors
 
 STEPS = 20
 """Sampler steps of pictures that have no stored latent: they say which noise level a tap step has."""

@@ -26,9 +26,9 @@ from torch.nn import functional as nnf
 from scenewright.backbone.attach import refuse_compiled, transformer_blocks
 from scenewright.backbone.call import COND, Call, Denoise
 from scenewright.backbone.model import Backbone
+from scenewright.backbone.tap_layout import DETAILS, attention_depth, attention_maps
+from scenewright.backbone.words import Name, checked, find_spans, offsets_of, token_places
 from scenewright.errors import InputError, ModelError
-from scenewright.ground.layout import DETAILS, attention_depth, attention_maps
-from scenewright.ground.words import Name, checked, find_spans, offsets_of, token_places
 
 CERTAIN = 1e-4
 """Map values are kept this far from 0 and 1 when they become logits."""

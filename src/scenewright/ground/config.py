@@ -7,12 +7,12 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from scenewright.backbone.tap_layout import DETAILS, HALVES, LAYOUTS
+from scenewright.backbone.words import TEXT_MODES
 from scenewright.errors import ModelError, nearest
-from scenewright.ground.layout import DETAILS, HALVES, LAYOUTS
 
 BN_MODES = ("running", "batch")
 QUERY_MODES = ("joint", "single")
-TEXT_MODES = ("template", "joint", "subtract", "prompt")
 
 LARGEST = 2**20
 """No size of a head comes near this; a file that asks for more is damaged."""
@@ -25,12 +25,12 @@ class GroundingConfig:
     Raises ModelError for values out of range.
     """
 
-    layout: str = "blocks"  # tap layout, see `layout.tap_layout`
+    layout: str = "blocks"  # tap layout, see `backbone.tap_layout`
     channels: tuple[int, ...]  # per level, deepest first: channels of its maps, halves counted
     text_width: int  # width of a class vector
     stride: int = 8  # side of the logits over the side of the latent
     halves: tuple[str, ...] = HALVES  # halves of guidance folded into the channels
-    timestep: int = 0  # the sampler step nearest to it is tapped (`features.tap_step`); 0: the last
+    timestep: int = 0  # the sampler step nearest to it is tapped (`backbone.features`); 0: the last
     reduced: tuple[int, ...] = (16, 32, 64, 128)  # per level: channels after its first convolution
     patch: int = 4  # side of a token in cells
     width: int = 512
@@ -40,10 +40,10 @@ class GroundingConfig:
     dropout: float = 0.0
     bn_mode: str = "running"  # "batch": each picture's own statistics, also when not training
     query_mode: str = "joint"  # "single": every class decoded as if alone
-    text_mode: str = "template"  # how class vectors are made, see `words.class_vectors`
+    text_mode: str = "template"  # how class vectors are made, see `backbone.words`
     template: str = "a photograph of a {}"
     attention: int = 0  # cross-attention maps per class that are read (0: none)
-    attention_detail: str = "depth"  # what they are of, see `layout.attention_maps`
+    attention_detail: str = "depth"  # what they are of, see `tap_layout`
     text_dropout: float = 0.0  # share of class vectors hidden in training, so that attention must serve
 
     def __post_init__(self) -> None:

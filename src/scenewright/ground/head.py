@@ -20,10 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
+from scenewright.backbone.features import Features, tap_layout
+from scenewright.backbone.tap_layout import attention_maps
 from scenewright.errors import InputError, ModelError
 from scenewright.ground.config import GroundingConfig
-from scenewright.ground.features import Features, tap_layout
-from scenewright.ground.layout import attention_maps
 from scenewright.ground.mix import MixBlock
 from scenewright.ground.refine import Refinement
 

@@ -9,6 +9,15 @@ import torch
 
 from scenewright.backbone.branches import sample_branches
 from scenewright.backbone.call import Conditioning, Rows
+from scenewright.backbone.features import (
+    Features,
+    FeatureTaps,
+    extract,
+    from_picture,
+    picture_latent,
+    tap_layout,
+    tap_step,
+)
 from scenewright.backbone.guidance import gated, guided
 from scenewright.backbone.latents import initial
 from scenewright.backbone.loop import sample
@@ -18,15 +27,6 @@ from scenewright.backbone.text import embed
 from scenewright.backbone.windows import windowed
 from scenewright.condition.gligen import Gligen, GligenConfig, inputs_from_scenes
 from scenewright.errors import InputError
-from scenewright.ground.features import (
-    Features,
-    FeatureTaps,
-    extract,
-    from_picture,
-    picture_latent,
-    tap_layout,
-    tap_step,
-)
 from scenewright.scene import Box, Instance, Scene
 from scenewright.testing import tiny_backbone
 

@@ -1,4 +1,4 @@
-"""Where a UNet is tapped for the grounding head: module paths by level, found by walking the network.
+"""Where a UNet is tapped for heads that read it: module paths by level, found by walking the network.
 
 Two layouts: ``blocks`` (the re-implementation grounded-diffusers; 9 maps of Stable Diffusion) is the output
 of every block after its resampling; ``all`` (the code of Li et al., ICCV 2023; 25 maps) every layer that

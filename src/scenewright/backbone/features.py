@@ -1,4 +1,4 @@
-"""Feature maps of a UNet at one sampling step, folded for the grounding head.
+"""Feature maps of a UNet at one sampling step, folded for heads that read them.
 
 Li et al., "Open-vocabulary Object Segmentation with Diffusion Models", ICCV 2023 (arXiv 2301.05221), section
 3.2, and the re-implementation grounded-diffusers. Both tap the network in the call with timestep 1 and put
@@ -26,10 +26,10 @@ from scenewright.backbone.latents import encode, initial
 from scenewright.backbone.model import Backbone
 from scenewright.backbone.network import chunked, network
 from scenewright.backbone.noise import Noise
+from scenewright.backbone.tap_layout import HALVES, LAYOUTS, TapLayout, tap_layout
 from scenewright.backbone.taps import Taps
 from scenewright.backbone.text import embed
 from scenewright.errors import InputError
-from scenewright.ground.layout import HALVES, LAYOUTS, TapLayout, tap_layout
 
 __all__ = [
     "HALVES",

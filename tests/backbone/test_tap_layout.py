@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from scenewright.backbone.attach import transformer_blocks
+from scenewright.backbone.tap_layout import attention_depth, attention_maps, tap_layout
 from scenewright.errors import InputError, ModelError
-from scenewright.ground.layout import attention_depth, attention_maps, tap_layout
 from scenewright.testing import tiny_backbone
 
 SD_BLOCKS = (

@@ -30,7 +30,9 @@ from torch import Tensor
 from scenewright.backbone.model import Backbone
 from scenewright.backbone.text import embed
 from scenewright.errors import InputError, nearest
-from scenewright.ground.config import TEXT_MODES
+
+TEXT_MODES = ("template", "joint", "subtract", "prompt")
+"""Names of the modes."""
 
 TEMPLATE = "a photograph of a {}"
 """The text around a class that the released heads were trained with (always "a", also before a vowel)."""
@@ -89,7 +91,7 @@ def class_vectors(
 
 
 def check_mode(mode: str) -> None:
-    """Raise InputError unless `mode` is one of `config.TEXT_MODES`."""
+    """Raise InputError unless `mode` is one of `TEXT_MODES`."""
     if mode not in TEXT_MODES:
         close = nearest(mode, TEXT_MODES)
         raise InputError(

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from scenewright.backbone.text import PromptCut, embed
-from scenewright.errors import InputError
-from scenewright.ground.words import (
+from scenewright.backbone.words import (
     STOP,
     TEMPLATE,
     class_vectors,
@@ -18,6 +17,7 @@ from scenewright.ground.words import (
     offsets_of,
     token_places,
 )
+from scenewright.errors import InputError
 from scenewright.testing import tiny_backbone
 
 BACKBONE = tiny_backbone(0)
