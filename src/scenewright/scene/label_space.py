@@ -101,44 +101,6 @@ class LabelSpace:
         table[list(self.ids)] = np.arange(len(self.ids))
         return table[np.asarray(labels_HW).astype(np.uint16)]
 
-    def channels(self, labels_HW: npt.NDArray[np.integer[Any]]) -> Map:
-        """A label map in ids as channels of a one-hot code: outputs, and K where nothing is labelled.
-
-        Unlabelled are `IGNORE` and the vocabulary's own `ignore`. Raises InputError for any other number.
-        """
-        labels_HW = np.asarray(labels_HW)
-        known = load(self.vocabulary)
-        table = np.full(IGNORE + 1, IGNORE, np.uint16)
-        table[list(self.behind)] = 0
-        table[[IGNORE, known.ignore]] = len(self)
-        table[list(self.ids)] = np.arange(len(self.ids))
-        inside = labels_HW.size == 0 or (labels_HW.min() >= 0 and labels_HW.max() <= IGNORE)
-        found_HW = table[labels_HW.astype(np.uint16)] if inside else None
-        if found_HW is None or (found_HW == IGNORE).any():
-            present = np.unique(labels_HW)
-            odd = [v for v in present.tolist() if not 0 <= v <= IGNORE or table[v] == IGNORE]
-            raise InputError(
-                f"the label map holds {', '.join(map(str, odd[:5]))}, no class of {self.vocabulary!r}",
-                f"classes are {min(self.ids)} to {max(self.ids)}, {known.ignore} means not labelled",
-            )
-        return found_HW
-
-    def one_hot(self, labels_HW: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint8]:
-        """[K + 1, H, W]: 1 in the channel of each pixel's class, the last for what is not labelled.
-
-        The map that is given stays as it is. Raises as `channels` does.
-        """
-        channel = np.arange(len(self) + 1, dtype=np.uint16)[:, None, None]
-        return (self.channels(labels_HW)[None] == channel).astype(np.uint8)
-
-    def present(self, labels_HW: npt.NDArray[np.integer[Any]]) -> tuple[str, ...]:
-        """Names of the classes that a label map in ids holds, in their order, without what is not labelled.
-
-        Joined by blanks they are DGInStyle's caption of a map. Raises as `channels` does.
-        """
-        found = np.unique(self.channels(labels_HW))
-        return tuple(self.names[k] for k in found.tolist() if k < len(self))
-
     def labels(self, outputs_HW: npt.NDArray[np.integer[Any]]) -> SemanticMap:
         """A map of outputs as the semantic map of the vocabulary."""
         table = np.full(IGNORE + 1, IGNORE, np.uint16)
