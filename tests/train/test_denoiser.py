@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from tiny_family import CPU, SMALL, denoiser, denoiser_config, generator, loop, model_folder, records
 
 from scenewright.backbone.load import load_folder
+from scenewright.condition.gligen import GligenInputs
 from scenewright.errors import InputError, ModelError
 from scenewright.models.adapter import load_adapter, read_header
 from scenewright.models.load import load_bundle
@@ -281,27 +282,27 @@ def test_the_loss_by_hand(folder, v_folder, cache, prediction):
 
 
 def test_cells_inside_boxes_count_more(folder, cache):
-    plain = denoiser(folder, cache, train=("base",))
-    heavy = denoiser(folder, cache, train=("base",), object_weight=3.0)
-    batch = plain.batch(0, 0, 1)
-    item = batch["items"][0].item
-    boxes = [
-        ((0.0, 0.0, 0.5, 1.0),),
-        (),
-        ((0.0, 0.0, 0.1, 0.1), (0.2, 0.2, 0.9, 0.9)),
-        ((0.0, 0.0, 1.0, 1.0),),
-    ]
-    batch["items"] = [replace(batch["items"][0], item=replace(item, boxes=one)) for one in boxes]
-    error_Bhw = torch.ones_like(batch["z"][:, 0])
-    assert torch.equal(plain._places(batch, error_Bhw), error_Bhw)
-    weight_Bhw = heavy._places(batch, error_Bhw)
-    side = error_Bhw.shape[-1]
-    half = side // 2
-    assert (weight_Bhw[0, :, :half] == 3).all() and (weight_Bhw[0, :, half:] == 1).all()
-    assert (weight_Bhw[1] == 1).all() and (weight_Bhw[3] == 3).all()
-    assert weight_Bhw[2, 0, 0] == 3 and weight_Bhw[2, -1, -1] == 1 and weight_Bhw[2, half, half] == 3
-    losses = [task.loss(batch, generator())[0].item() for task in (plain, heavy)]
-    assert losses[0] < losses[1] < 3 * losses[0]
+    task = denoiser(folder, cache, object_weight=3.0)
+    error_Bhw = torch.rand(3, 16, 16, generator=generator()) + 0.1
+    boxes_BN4 = torch.tensor([[[0.0, 0.0, 0.5, 1.0], [0.0, 0.0, 1.0, 1.0]]] * 3)
+    told_BN = torch.tensor([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0]])  # one of two; the null layout; both
+    layout = GligenInputs(boxes_BN4, told_BN, torch.zeros(3, 2, 4), ((), (), ()))
+    weight_Bhw = task._places(layout, error_Bhw)
+    assert (weight_Bhw[0, :, :8] == 3).all() and (weight_Bhw[0, :, 8:] == 1).all()
+    assert (weight_Bhw[1] == 1).all() and (weight_Bhw[2] == 3).all()
+    assert (task._places(None, error_Bhw) == 1).all()
+
+
+def test_cells_of_boxes_that_are_not_told_count_as_any_other(folder, cache):
+    """A weight on places that the network must guess would teach it to draw too many things."""
+    plain = denoiser(folder, cache, layout_drop=1.0)
+    heavy = denoiser(folder, cache, layout_drop=1.0, object_weight=3.0)
+    heavy.adapter.load_state_dict(plain.adapter.state_dict())
+    for layout in (False, True):
+        batch = plain.batch(0, 0, 1) | {"layout": layout}
+        assert torch.equal(plain.loss(batch, generator())[0], heavy.loss(batch, generator())[0])
+    told = batch | {"layout": True, "no_layout": torch.zeros(len(batch["z"]), dtype=torch.bool)}
+    assert not torch.equal(plain.loss(told, generator())[0], heavy.loss(told, generator())[0])
 
 
 def test_pictures_encoded_in_the_step_give_the_loss_of_cached_latents(folder, cache):

@@ -75,7 +75,7 @@ class DenoiserConfig:
     snr_gamma: float | None = (
         None  # min-SNR clipping of the loss weight; None: the plain loss of the prediction
     )
-    object_weight: float = 1.0  # of the loss in cells inside boxes over that of the other cells
+    object_weight: float = 1.0  # of the loss in cells inside given boxes over that of the other cells
     one_object_steps: int = 0  # curriculum: only pictures with one instance before this step
     few_rate: float = 0.0  # of batches without boxes: share of pictures that hold one or two things
     crop_steps: int = 0  # before this step, a share of the batches are crops around things (crops.py)
@@ -249,7 +249,7 @@ class DenoiserTask:
         layout = self._layout(batch) if batch["layout"] else None
         cond = Conditioning(self._text(batch), None if layout is None else self._grounding(layout))
         error_Bhw = self._errors(z0_BChw, noise_BChw, t_B, cond)
-        error_B = (error_Bhw * self._places(batch, error_Bhw)).mean((1, 2)) * self._weight(t_B)
+        error_B = (error_Bhw * self._places(layout, error_Bhw)).mean((1, 2)) * self._weight(t_B)
         high = t_B > self.noise.train_timesteps // 2
         logged = {"high": float(error_B[high].detach().mean())} if bool(high.any()) else {}
         loss = error_B.mean()
@@ -265,12 +265,18 @@ class DenoiserTask:
         output_BChw = self.denoise(z_BChw, Call.plain(t_B, cond)).float()
         return ((output_BChw - self.noise.target(z0_BChw, noise_BChw, t_B)) ** 2).mean(1)
 
-    def _places(self, batch: dict[str, Any], error_Bhw: Tensor) -> Tensor:
-        """What each cell counts for: `object_weight` inside of any box, 1 elsewhere."""
+    def _places(self, layout: GligenInputs | None, error_Bhw: Tensor) -> Tensor:
+        """What each cell counts for: `object_weight` inside of any box that the network is told, 1 elsewhere.
+
+        Only boxes that it knows: a weight on places that it must guess would teach it that things are more
+        likely than they are, and a text alone would draw too many of them.
+        """
         weight_Bhw = torch.ones_like(error_Bhw)
+        if layout is None:
+            return weight_Bhw
         height, width = error_Bhw.shape[1:]
-        for weight_hw, boxed in zip(weight_Bhw, batch["items"], strict=True):
-            for x0, y0, x1, y1 in boxed.item.boxes:
+        for weight_hw, boxes_N4, told_N in zip(weight_Bhw, layout.boxes_BN4, layout.masks_BN, strict=True):
+            for x0, y0, x1, y1 in boxes_N4[told_N > 0].tolist():
                 rows = slice(math.floor(y0 * height), math.ceil(y1 * height))
                 weight_hw[rows, math.floor(x0 * width) : math.ceil(x1 * width)] = self.config.object_weight
         return weight_Bhw
