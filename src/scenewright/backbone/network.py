@@ -5,6 +5,7 @@ Letters: R rows, C latent channels, h w latent cells.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,9 +15,14 @@ from scenewright.backbone.call import Call, Denoise, Grounding
 from scenewright.backbone.products import lend, lendable
 from scenewright.errors import InputError
 
+Residuals = Callable[[Tensor, Call], tuple[tuple[Tensor, ...], Tensor] | None]
+"""What a second network adds to the UNet's skip connections and middle; None where it adds nothing."""
 
-def network(unet: Any) -> Denoise:
+
+def network(unet: Any, beside: Residuals | None = None) -> Denoise:
     """The UNet as a `Denoise`: rows in, model output out, in the dtype of z (the UNet runs in its own).
+
+    `beside` is asked in every evaluation what to add (a ControlNet); it sees latent and call, no grounding.
 
     The grounding of the call goes to the attached fusers. If no row has a gate above 0 they are skipped
     altogether and the result is the base network's. Without an attached adapter a call with grounding is an
@@ -36,6 +42,11 @@ def network(unet: Any) -> Denoise:
                     "attach the adapter first, or leave grounding out",
                 )
             kwargs["cross_attention_kwargs"] = {"gligen": {"objs": grounding}}
+        added = None if beside is None else beside(z_RChw, call)
+        if added is not None:
+            skips, middle = added
+            kwargs["down_block_additional_residuals"] = tuple(one.to(parameter.dtype) for one in skips)
+            kwargs["mid_block_additional_residual"] = middle.to(parameter.dtype)
         z = z_RChw.to(parameter.dtype)
         with lend(layers):
             output: Tensor = unet(z, call.t, encoder_hidden_states=text, return_dict=False, **kwargs)[0]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as nnf
 
 from scenewright.backbone.call import Conditioning, Rows
+from scenewright.condition.semantic import SemanticControl
 from scenewright.errors import InputError
 from scenewright.scene.boxes import Box
 
@@ -31,7 +32,7 @@ MOST_ROWS = 32
 
 def check_branches(adapter: nn.Module | None, options: GenerateOptions) -> None:
     """Raises InputError when instances are to be sampled apart without anything that places them."""
-    if options.mis and adapter is None:
+    if options.mis and (adapter is None or isinstance(adapter, SemanticControl)):
         raise InputError(
             f"mis is {options.mis:g}, but the model has no adapter that places instances",
             "take one that has, such as nano+gligen, or leave --mis out",

@@ -37,9 +37,10 @@ from scenewright.flows.branched import (
     rows_of,
     woven,
 )
-from scenewright.flows.layouts import attach, layout_of
+from scenewright.flows.layouts import attach, beside, layout_of
 from scenewright.flows.options import GenerateOptions
 from scenewright.flows.provenance import provenance
+from scenewright.flows.windows import check_whole, in_windows
 from scenewright.scene import Record
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def condition(
         return Conditioning(text_BLD), Conditioning(none_BLD), ((),) * len(scenes)
     layout = layout_of(adapter, backbone, scenes, options)
     own = layout.null if options.null_layout else layout.grounding
-    return Conditioning(text_BLD, own), Conditioning(none_BLD, layout.null), layout.dropped
+    negative = Conditioning(none_BLD, layout.null, layout.null_extra)
+    return Conditioning(text_BLD, own, layout.extra), negative, layout.dropped
 
 
 def negative_of(scene: Scene, options: GenerateOptions) -> str:
@@ -126,6 +128,8 @@ def sampled(
     """
     _check(backbone, scenes, seeds)
     check_branches(adapter, options)
+    if listen is not None or edits_of is not None:
+        check_whole(options, "masks" if listen is not None else "edits")
     width, height = scenes[0].size_wh
     shape = (backbone.channels, height // backbone.stride, width // backbone.stride)
     scheduler = backbone.scheduler
@@ -138,13 +142,15 @@ def sampled(
         alone = condition(backbone, adapter, single, options)[0] if single else None
     noise = Noise(scheduler, options.steps)
     unit_BChw = initial(seeds, shape, backbone.device)
-    denoise = network(backbone.unet)
+    denoise = network(backbone.unet, beside(adapter))
     if listen is not None:
         denoise = listen(denoise, noise, negative)
     if single or edits_of:
         denoise = chunked(denoise, max(MOST_ROWS, 2 * options.batch))
     if adapter is not None:
         denoise = gated(denoise, gate_schedule(noise.steps, options.gate))
+    if options.windows:
+        denoise = in_windows(denoise, backbone, adapter, options)
     denoise = guided(denoise, options.guidance, negative)
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds] if noise.draws else None
     counts = [len(others) for others in branches]
@@ -204,15 +210,20 @@ def render(
     The scene of a record has the seed it was made with, so that it leads to the same picture again. With
     `ground` the records have masks, out of the same run.
     """
+    from scenewright.flows.fusion import fused, shrunk
+
     adapter: Any = bundle.adapter if options.layout else None
     listener = None if ground is None else ground.listener()
     with listener or nullcontext():
-        done = sampled(
+        draw = fused if options.fusion > 1 else sampled
+        done = draw(
             bundle.backbone, adapter, scenes, seeds, options,
             listen=listener, edits_of=edits_of, on_step=on_step, should_stop=should_stop,
         )  # fmt: skip
     fine_B = torch.isfinite(done.z_BChw).flatten(1).all(1).tolist()
     image_BHW3 = decode(bundle.backbone, torch.nan_to_num(done.z_BChw))
+    if options.fusion > 1:
+        image_BHW3 = shrunk(image_BHW3, scenes[0].size_wh)
     found: list[Record | Unfit] = []
     for b, (scene, seed) in enumerate(zip(scenes, seeds, strict=True)):
         if not fine_B[b]:

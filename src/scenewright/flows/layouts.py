@@ -1,21 +1,24 @@
 """Layouts for whichever adapter a model has: from scenes to what its fusers get.
 
 GLIGEN reads boxes; InstanceDiffusion reads boxes, points, scribbles, masks and parts, and has options of its
-own.
+own; DGInStyle's control reads label maps and runs beside the UNet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from scenewright.backbone.call import Grounding
+from scenewright.backbone.network import Residuals
 from scenewright.condition import gligen, locations
 from scenewright.condition.gligen import Gligen
 from scenewright.condition.membership import Masking
+from scenewright.condition.semantic import SemanticControl, maps_of
 from scenewright.condition.unifusion import UniFusion
 from scenewright.errors import InputError, ModelError
 
@@ -30,11 +33,16 @@ ATTENTION: dict[str, Masking] = {"full": "off", "masked": "finest", "masked-all"
 
 @dataclass(frozen=True)
 class Layout:
-    """Grounding of scenes, that of their negative halves, and per scene the ids of what found no slot."""
+    """Grounding of scenes, that of their negative halves, and per scene the ids of what found no slot.
 
-    grounding: Grounding
-    null: Grounding
+    Adapters that run beside the UNet have no grounding; `extra` and `null_extra` are what they read.
+    """
+
+    grounding: Grounding | None
+    null: Grounding | None
     dropped: tuple[tuple[str, ...], ...]
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
+    null_extra: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def layout_of(
@@ -46,6 +54,8 @@ def layout_of(
     ModelError for an adapter that places nothing.
     """
     check_options(adapter, options)
+    if isinstance(adapter, SemanticControl):
+        return _mapped(adapter, scenes, options)
     if isinstance(adapter, Gligen):
         boxes = gligen.inputs_from_scenes(scenes, backbone, adapter.config, options.overflow)
         grounding = adapter.grounding(boxes)
@@ -61,25 +71,48 @@ def layout_of(
     return Layout(grounding, adapter.null_grounding(grounding), dropped)
 
 
+def _mapped(adapter: SemanticControl, scenes: Sequence[Scene], options: GenerateOptions) -> Layout:
+    """As published, the negative half sees the same map; the null layout is a map without labels."""
+    maps_BHW, has_B = maps_of(scenes, adapter.config)
+    scale_B = has_B * options.control
+    own = adapter.conditioning(maps_BHW, scale_B)
+    if options.null_layout:
+        own = adapter.conditioning(adapter.unlabelled(maps_BHW), scale_B)
+    return Layout(None, None, ((),) * len(scenes), own, own)
+
+
+def beside(adapter: nn.Module | None) -> Residuals | None:
+    """What of an adapter runs beside the UNet; None for adapters inside of it."""
+    return adapter.residuals if isinstance(adapter, SemanticControl) else None
+
+
 def attach(adapter: Any, unet: nn.Module, options: GenerateOptions) -> Any:
     """The adapter in its place, a context manager; leaving it restores the UNet."""
+    if isinstance(adapter, SemanticControl):
+        return nullcontext()
     if isinstance(adapter, UniFusion):
         return adapter.attach(unet, scaleu=options.scaleu)
     return adapter.attach(unet)
 
 
 def check_options(adapter: nn.Module, options: GenerateOptions) -> None:
-    """Raises InputError for options that only InstanceDiffusion has, ModelError for other adapters."""
+    """Raises InputError for options that the adapter does not have, ModelError for adapters of no kind."""
+    if not isinstance(adapter, (Gligen, SemanticControl, UniFusion)):
+        raise ModelError(f"an adapter {type(adapter).__name__} places nothing", "see scenewright models list")
+    if options.control != 1 and not isinstance(adapter, SemanticControl):
+        raise InputError(
+            f"control is {options.control:g}, but the adapter reads no label maps",
+            "take a model with DGInStyle's, such as sd15+dginstyle",
+        )
     if isinstance(adapter, UniFusion):
         return
-    if not isinstance(adapter, Gligen):
-        raise ModelError(f"an adapter {type(adapter).__name__} places nothing", "see scenewright models list")
     asked = [name for name in ("use", "attention", "missing") if getattr(options, name)]
     if options.scaleu is False:
         asked.append("scaleu")
     if asked:
+        kind = "GLIGEN's, which reads boxes" if isinstance(adapter, Gligen) else "DGInStyle's, of label maps,"
         raise InputError(
-            f"{', '.join(asked)}: the adapter is GLIGEN's, which reads boxes and has no such option",
+            f"{', '.join(asked)}: the adapter is {kind} and has no such option",
             "take a model with InstanceDiffusion, such as nano+instancediffusion",
         )
 
@@ -91,6 +124,8 @@ def masking_of(adapter: UniFusion, options: GenerateOptions) -> Masking:
 
 def facts(adapter: nn.Module | None, options: GenerateOptions) -> dict[str, Any]:
     """What a record says about the reading of its layout; nothing for GLIGEN."""
+    if isinstance(adapter, SemanticControl):
+        return {"control": float(options.control)}
     if not isinstance(adapter, UniFusion):
         return {}
     words = {masking: word for word, masking in ATTENTION.items()}

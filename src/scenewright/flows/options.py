@@ -12,12 +12,14 @@ from typing import Literal, get_args
 from scenewright.condition.uses import check_use
 from scenewright.errors import InputError, nearest
 from scenewright.scene.masks import LARGEST_PX
+from scenewright.scene.segments import PUBLISHED_SHARE
 from scenewright.scene.vocabulary import fold
 
 Gate = tuple[float, float, float]
 Overflow = Literal["error", "largest"]
 GroundRule = Literal["argmax", "independent"]
 Merge = Literal["mean", "box", "mask"]
+Windows = Literal["", "uniform", "tapered"]
 
 MOST_STEPS = 1000
 """Networks are trained on this many noise levels; more steps than that do not exist."""
@@ -41,6 +43,11 @@ class GenerateOptions:
     attention: str = ""  # full, masked, masked-all or legacy; empty: as the adapter was trained
     missing: str = ""  # zeros or null for a scribble or mask that is not there; empty: as trained
     scaleu: bool = True  # False leaves InstanceDiffusion's ScaleU out
+    control: float = 1.0  # how strongly a label map is followed, from 0; 1 is as trained
+    windows: Windows = ""  # overlapping windows of the model's own size, how they are averaged; empty: none
+    window_stride: float = 0.25  # from one window to the next, share of a window, above 0 to 1
+    fusion: int = 1  # draw once more this many times larger, in windows, large segments kept; 1: do not
+    fusion_share: float = PUBLISHED_SHARE  # of the picture, above which a segment is kept, in [0, 1]
     batch: int = 8  # pictures sampled together, at least 1
 
     def __post_init__(self) -> None:
@@ -63,6 +70,7 @@ class GenerateOptions:
             hint = f"did you mean {close}?" if close else "mean is the published rule"
             raise InputError(f"merge is {self.merge!r}; expected mean, box or mask", hint)
         check_use(self.use)
+        _check_windows(self)
         _one_of(self.attention, "attention", ("full", "masked", "masked-all", "legacy"))
         _one_of(self.missing, "missing", ("zeros", "null"))
         if self.null_layout and not self.layout:
@@ -171,6 +179,24 @@ def parse_size(text: str) -> tuple[int, int]:
     return wide, high
 
 
+def _check_windows(options: GenerateOptions) -> None:
+    """Raises InputError for windows, fusion or strength of control outside of what they may be."""
+    if not _finite(options.control) or options.control < 0:
+        raise InputError(f"control is {options.control!r}; expected a number from 0", "1 is as trained")
+    _one_of(options.windows, "windows", ("uniform", "tapered"))
+    if not _finite(options.window_stride) or not 0 < options.window_stride <= 1:
+        raise InputError(
+            f"window_stride is {options.window_stride!r}; expected a share of the window above 0, at most 1",
+            "0.25 and 0.125 are published",
+        )
+    _whole(options.fusion, "fusion", 1, 8, "2 draws once more at twice the size")
+    if not _finite(options.fusion_share) or not 0 <= options.fusion_share <= 1:
+        raise InputError(
+            f"fusion_share is {options.fusion_share!r}; expected a share of the picture from 0 to 1",
+            "0.1144 (30 000 of 512x512 pixels) and 0.0763 are published",
+        )
+
+
 def _whole(value: object, name: str, low: int, high: int, advice: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise InputError(f"{name} is {value!r}; expected a whole number from {low} to {high}", advice)
@@ -180,7 +206,7 @@ def _one_of(value: str, name: str, words: tuple[str, ...]) -> None:
     """Raises InputError unless `value` is empty or one of `words`."""
     if value and value not in words:
         close = nearest(str(value), words)
-        hint = f"did you mean {close}?" if close else "without it the adapter does as it was trained"
+        hint = f"did you mean {close}?" if close else "leave it out for the usual way"
         raise InputError(f"{name} is {value!r}; expected one of {', '.join(words)}", hint)
 
 

@@ -25,6 +25,7 @@ def provenance(
     """What a record says about its making; equal for equal requests."""
     from scenewright.backbone.schedulers import SCHEDULERS
     from scenewright.flows.layouts import facts as reading
+    from scenewright.flows.windows import windows_facts
 
     backbone = bundle.backbone
     layout = bundle.adapter is not None and options.layout
@@ -40,6 +41,7 @@ def provenance(
         **(reading(bundle.adapter, options) if layout else {}),
         **({"null_layout": True} if layout and options.null_layout else {}),
         **({"mis": float(options.mis), "merge": options.merge} if layout and options.mis else {}),
+        **windows_facts(options),
         "negative": options.negative if scene.negative is None else scene.negative,
         "seed": seed,
         "dtype": str(backbone.dtype).removeprefix("torch."),

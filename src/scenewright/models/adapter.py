@@ -70,15 +70,29 @@ def _instancediffusion(unet: nn.Module, config: str) -> nn.Module:
     return UniFusion.for_unet(unet, UniFusionConfig.from_json(config))
 
 
+def _dginstyle(unet: nn.Module, config: str) -> nn.Module:
+    from scenewright.condition.semantic import SemanticConfig, SemanticControl
+
+    return SemanticControl.for_unet(unet, SemanticConfig.from_json(config))
+
+
+def _segmenter(unet: nn.Module, config: str) -> nn.Module:
+    from scenewright.segment.one_pass import OnePass, SegmentConfig
+
+    return OnePass.fitting(unet, SegmentConfig.from_json(config))
+
+
 BUILDERS: dict[str, Callable[[nn.Module, str], nn.Module]] = {
+    "dginstyle": _dginstyle,
     "gligen": _gligen,
     "grounding": _grounding,
     "instancediffusion": _instancediffusion,
+    "segmenter": _segmenter,
 }
 """Per kind of adapter: an unfilled module for a UNet and a configuration."""
 
-FULL = ("grounding",)
-"""Kinds that run in float32 whatever the backbone does: they hold statistics that half precision loses."""
+FULL = ("grounding", "segmenter")
+"""Kinds that run in float32 whatever the backbone does: what they hold or divide by, half precision loses."""
 
 
 def save_adapter(
