@@ -176,13 +176,13 @@ class Vocabulary:
         """Position 0..N-1 of a class among the classes, by name or synonym. Raises InputError."""
         return self.classes.index(self.find(name))
 
-    def colours(self, labels_HW: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint8]:
-        """Label map HW of ids -> picture HW3; labels that no class has (and `ignore`) become white."""
-        table = np.full((65536, 3), 255, np.uint8)
+    def colours(
+        self, labels_HW: npt.NDArray[np.integer[Any]], ignored: Colour = (255, 255, 255)
+    ) -> npt.NDArray[np.uint8]:
+        """Label map HW of ids -> picture HW3; labels that no class has (and `ignore`) become `ignored`."""
+        table = np.full((65536, 3), ignored, np.uint8)
         for entry in self._all():
             table[entry.id] = entry.colour
-        if self.ignore not in self._by_id:
-            table[self.ignore] = 255
         return table[np.asarray(labels_HW).astype(np.uint16)]
 
     def _all(self) -> tuple[VocabClass, ...]:

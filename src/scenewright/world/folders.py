@@ -9,7 +9,7 @@ Letters: H, W pixels.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from PIL import Image
 
 from scenewright.errors import InputError
 from scenewright.scene import atomic_write
+from scenewright.scene.street_ids import MAPILLARY
 from scenewright.world.drawn import Drawn
 from scenewright.world.town_classes import IGNORE, TOWN_CLASSES, to_city_ids
 
@@ -124,3 +125,72 @@ def _png(picture: Image.Image) -> bytes:
     file = io.BytesIO()
     picture.save(file, "PNG")
     return file.getvalue()
+
+
+def write_bdd100k(pictures: Iterable[Drawn], folder: Path, *, split: str = "val") -> list[Path]:
+    """Write town pictures in the BDD100K layout (Yu et al. 2020): label files of training ids.
+
+    Args: split "train" or "val". Returns the picture paths. Raises as `write_cityscapes` does.
+    """
+    _one_of(split, ("train", "val"))
+    places = (folder / "images" / "10k" / split, folder / "labels" / "sem_seg" / "masks" / split)
+    return [
+        _pair(drawn, places[0] / f"{k:08d}.png", places[1] / f"{k:08d}.png", drawn.semantic)
+        for k, drawn in enumerate(pictures)
+    ]
+
+
+def write_mapillary(pictures: Iterable[Drawn], folder: Path, *, split: str = "validation") -> list[Path]:
+    """Write town pictures in the layout of Mapillary Vistas v1.2 (Neuhold et al. 2017), with its 66 ids.
+
+    Args: split "training" or "validation". Returns the picture paths. Raises as `write_cityscapes` does.
+    """
+    _one_of(split, ("training", "validation"))
+    table = np.full(256, 65, np.uint8)  # 65: unlabelled
+    table[list(MAPILLARY)] = [codes[0] for codes in MAPILLARY.values()]
+    written = []
+    for k, drawn in enumerate(pictures):
+        image, label = (folder / split / kind / f"town{k:08d}.png" for kind in ("images", "labels"))
+        written.append(_pair(drawn, image, label, table[drawn.semantic]))
+    return written
+
+
+def write_acdc(pictures: Iterable[Drawn], folder: Path, *, split: str = "val") -> list[Path]:
+    """Write town pictures in the layout of ACDC (Sakaridis et al. 2021), looks as conditions.
+
+    Args: split "train", "val" or "test". Returns the picture paths. Raises as `write_cityscapes` does.
+    """
+    _one_of(split, ("train", "val", "test"))
+    return _anonymous(pictures, folder, lambda look: Path(look, split))
+
+
+def write_dark_zurich(pictures: Iterable[Drawn], folder: Path, *, split: str = "val") -> list[Path]:
+    """Write town pictures in the layout of Dark Zurich (Sakaridis et al. 2019), its nights.
+
+    Args: split "val" or "test". Returns the picture paths. Raises as `write_cityscapes` does.
+    """
+    _one_of(split, ("val", "test"))
+    return _anonymous(pictures, folder, lambda look: Path(split, look))
+
+
+def _anonymous(pictures: Iterable[Drawn], folder: Path, inner_of: Callable[[str], Path]) -> list[Path]:
+    """Pictures and label files of training ids in the folders that `inner_of` a look names."""
+    written = []
+    for k, drawn in enumerate(pictures):
+        inner, stem = inner_of(drawn.scene.style or "clear"), f"TOWN0001_frame_{k:06d}"
+        image = folder / "rgb_anon" / inner / "TOWN0001" / f"{stem}_rgb_anon.png"
+        label = folder / "gt" / inner / "TOWN0001" / f"{stem}_gt_labelTrainIds.png"
+        written.append(_pair(drawn, image, label, drawn.semantic))
+    return written
+
+
+def _pair(drawn: Drawn, image: Path, label: Path, ids_HW: np.ndarray) -> Path:
+    """Write a picture and its label file; returns the picture's path."""
+    _check(drawn)
+    atomic_write(label, _png(Image.fromarray(ids_HW)))
+    return atomic_write(image, _rgb(drawn.image))
+
+
+def _one_of(split: str, known: tuple[str, ...]) -> None:
+    if split not in known:
+        raise InputError(f"unknown split {split!r}, expected {' or '.join(known)}")
