@@ -71,17 +71,26 @@ def encode(backbone: Backbone, image_BCHW: Tensor, seeds: Sequence[int] | None =
 
 def decode(backbone: Backbone, z_BChw: Tensor) -> NDArray[np.uint8]:
     """Pictures image_BHW3, values 0..255, of scaled latents."""
-    vae = backbone.vae
     height, width = (int(cells) * backbone.stride for cells in z_BChw.shape[-2:])
     pictures = np.empty((len(z_BChw), height, width, 3), dtype=np.uint8)
-    with torch.no_grad():
-        for start in range(0, len(z_BChw), ROWS):
-            rows_BChw = z_BChw[start : start + ROWS].to(_device(vae), _dtype(vae))
-            rows_BChw = rows_BChw / float(vae.config.scaling_factor) + _shift(vae)
-            image_BCHW = vae.decode(rows_BChw).sample.float()
-            image_BHW3 = ((image_BCHW + 1.0) * 127.5).clamp(0.0, 255.0).round().permute(0, 2, 3, 1)
-            pictures[start : start + ROWS] = image_BHW3.to(torch.uint8).cpu().numpy()
+    for start in range(0, len(z_BChw), ROWS):
+        image_BCHW = decode_signal(backbone, z_BChw[start : start + ROWS])
+        image_BHW3 = ((image_BCHW + 1.0) * 127.5).clamp(0.0, 255.0).round().permute(0, 2, 3, 1)
+        pictures[start : start + ROWS] = image_BHW3.to(torch.uint8).cpu().numpy()
     return pictures
+
+
+@torch.no_grad()
+def decode_signal(backbone: Backbone, z_BChw: Tensor) -> Tensor:
+    """What the VAE makes of scaled latents: float32 image_BCHW, about [-1, 1], not clipped, not rounded."""
+    vae = backbone.vae
+    height, width = (int(cells) * backbone.stride for cells in z_BChw.shape[-2:])
+    parts = [torch.zeros((0, 3, height, width), device=_device(vae))]
+    for start in range(0, len(z_BChw), ROWS):
+        rows_BChw = z_BChw[start : start + ROWS].to(_device(vae), _dtype(vae))
+        rows_BChw = rows_BChw / float(vae.config.scaling_factor) + _shift(vae)
+        parts.append(vae.decode(rows_BChw).sample.float())
+    return torch.cat(parts)
 
 
 def _normal(seed: int, shape_chw: tuple[int, int, int]) -> Tensor:

@@ -55,10 +55,14 @@ def sample(
     rows: Rows | None = None,
     generators: Sequence[torch.Generator] | None = None,
     edits: Sequence[Edit] = (),
+    first: int = 0,
     on_step: Callable[[StepInfo], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Tensor:
     """Denoise `z_RChw`, which must be at the level of the first timestep: ``noise.start(unit noise)``.
+
+    With `first` the entries of the timesteps before that one are left out, and `z_RChw` is at the level of
+    it: ``noise.add(latent, unit noise, noise.timesteps[first])``.
 
     The scheduler is copied, so a `Noise` can serve any number of runs. `rows` says which sample and branch
     each row is (default: one row per sample). `generators`, one per row, serve schedulers that draw noise.
@@ -68,7 +72,9 @@ def sample(
     _check(z_RChw, cond, generators)
     run = noise.copy()
     zero = torch.zeros_like(run.timesteps[0])
-    for entry, t in enumerate(run.timesteps):
+    if not 0 <= first <= len(run.timesteps):
+        raise InputError(f"the run has {len(run.timesteps)} entries and cannot begin at {first}")
+    for entry, t in list(enumerate(run.timesteps))[first:]:
         if should_stop is not None and should_stop():
             raise Stopped(run.step_of[entry], run.steps)
         call = Call.plain(t, cond, entry=entry, step=run.step_of[entry], steps=run.steps, rows=rows)
