@@ -21,9 +21,11 @@ def command(
     gate: its.Gate = "1", scheduler: its.Scheduler = "", size: its.Size = "",
     seed: its.Seed = None, count: its.Count = 1, batch: its.Batch = 8,
     device: its.Device = "auto", dtype: its.Dtype = "auto",
-    mis: its.Mis = 0.0, merge: its.Merge = "mean", start: its.From = None,
+    vocabulary: its.MapsOf = "", weather: its.Weather = "", crop: its.Crop = 512, control: its.Control = 1.0,
+    windows: its.Windows = "", window_stride: its.WindowStride = 0.25, fusion: its.Fusion = 1,
+    fusion_share: its.FusionShare = 0.11444091796875, mis: its.Mis = 0.0, merge: its.Merge = "mean",
     move: its.Moves = [], resize: its.Resizes = [], replace: its.Replaces = [], add: its.Adds = [],  # noqa: B006
-    remove: its.Removes = [], chain: its.Chain = False, keep: its.Keep = 1.0,  # noqa: B006
+    remove: its.Removes = [], start: its.From = None, chain: its.Chain = False, keep: its.Keep = 1.0,  # noqa: B006
     overflow: its.Overflow = "error", no_layout: its.NoLayout = False, use: its.Use = "",
     attention: its.Attention = "", missing: its.Missing = "", no_scaleu: its.NoScaleu = False,
     other_backbone: its.OtherBackbone = False,
@@ -35,7 +37,7 @@ def command(
     # fmt: on
     """Draw scenes: for each a PNG with its record inside, a scene file and an overlay; and a contact sheet.
 
-    --ground adds masks, --from changes a picture. The same command again continues an interrupted run.
+    --vocabulary draws maps, --ground adds masks, --from changes a picture. Called again, it goes on.
     """
     from scenewright.flows.jobs import Request
     from scenewright.flows.options import GenerateOptions, parse_gate, parse_size
@@ -45,12 +47,13 @@ def command(
     words = {"move": move, "resize": resize, "replace": replace, "add": add, "remove": remove}
     request = change_asked(start, words, scenes, prompt, keep, given, chain=chain) or Request(
         files=tuple(scenes), fmt=fmt, prompts=tuple(prompt), size_wh=parse_size(size) if size else None,
-        seed=seed, count=count,
+        seed=seed, count=count, vocabulary=vocabulary, weather=weather, crop_px=crop,
     )  # fmt: skip
     options = GenerateOptions(
         steps=steps, guidance=guidance, negative=negative, gate=parse_gate(gate), scheduler=scheduler,
-        use=use, attention=attention, missing=missing, scaleu=not no_scaleu,
-        overflow=overflow, layout=not no_layout, mis=mis, merge=merge, batch=batch,  # type: ignore[arg-type]
+        use=use, attention=attention, missing=missing, scaleu=not no_scaleu, layout=not no_layout, mis=mis,
+        overflow=overflow, merge=merge, windows=windows, window_stride=window_stride,  # type: ignore[arg-type]
+        batch=batch, control=control, fusion=fusion, fusion_share=fusion_share,
     )  # fmt: skip
     found = asked(ground, classes, head, ground_rule, ground_threshold, cutouts, compare_detector)
     chosen = ModelChoice(name=model, device=device, dtype=dtype, allow_other_backbone=other_backbone)

@@ -71,6 +71,21 @@ Chain = Annotated[bool, Option("--chain", help="The scenes are rounds of one pic
 Keep = Annotated[
     float, Option("--keep", help="Share of the steps in which what is the same is kept; 0: noise only.")
 ]
+MapsOf = Annotated[
+    str, Option("--vocabulary", help="The files are label maps of it, or lists of them: cityscapes, …")
+]
+Weather = Annotated[str, Option("--weather", help="For maps: snowy, rainy, sunny, foggy, night.")]
+Crop = Annotated[int, Option("--crop", help="Shorter side, in pixels of the map, of what a list cuts out.")]
+Control = Annotated[float, Option("--control", help="How strongly a label map is followed; 1 is as trained.")]
+Windows = Annotated[
+    str, Option("--windows", help="uniform or tapered: a large canvas in windows of the model's size.")
+]
+WindowStride = Annotated[float, Option("--window-stride", help="From window to window, share of a window.")]
+Fusion = Annotated[int, Option("--fusion", help="2: draw again at twice the size, large segments kept.")]
+FusionShare = Annotated[
+    float,
+    Option("--fusion-share", help="Of the picture, above which a segment is kept: 30 000 of 512x512 px."),
+]
 Out = Annotated[Path, Option("--out", help="Folder for the pictures.")]
 Overwrite = Annotated[bool, Option("--overwrite", help="Draw again what is there already.")]
 Json = Annotated[bool, Option("--json", help="Print JSON: one object per line.")]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenewright.flows.ground_masks import class_masks
+from scenewright.flows.map_pictures import grid, has_map
 from scenewright.scene import ImageRef, Instance, Mask, Record, Scene, contact_sheet, overlay
 from scenewright.scene import io as picture_files
 from scenewright.scene.draw import colours
@@ -54,8 +55,10 @@ def contents(record: Record, masks: Paths, cutouts: Paths) -> dict[Path, bytes]:
 
 def overlay_picture(record: Record, size_px: int = 640) -> NDArray[np.uint8]:
     """The picture with its layout and masks; with a comparison the masks by class, and beside them those that
-    the detector found, in the same colours."""
+    the detector found, in the same colours. Of a label map: the map, the picture, and both."""
     told = record.scores.get("detector")
+    if has_map(record):
+        return grid(record, size_px)
     if not told:
         return overlay(record.image, drawable(record), record.masks, size_px=size_px, tint=tint_of(record))
     ours = class_masks(record)

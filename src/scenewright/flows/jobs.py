@@ -48,6 +48,9 @@ class Request:
     size_wh  canvas in pixels for everything; None keeps the scenes' own
     seed     seed of the first picture, or None
     count    pictures per scene
+    vocabulary  of the files, which are label maps or generation lists then (`flows.maps`); prompts are theirs
+    weather  word that is put into the prompts of maps
+    crop_px  shorter side of what a generation list cuts out, in pixels of the map
     """
 
     files: tuple[Path, ...] = ()
@@ -56,8 +59,17 @@ class Request:
     size_wh: tuple[int, int] | None = None
     seed: int | None = None
     count: int = 1
+    vocabulary: str = ""
+    weather: str = ""
+    crop_px: int = 512
 
     def __post_init__(self) -> None:
+        if self.vocabulary and not self.files:
+            raise InputError(f"the vocabulary {self.vocabulary!r} was given, and no label map", "add MAP.png")
+        if self.weather and not self.vocabulary:
+            raise InputError("a weather is put into prompts of label maps", "--vocabulary cityscapes MAP.png")
+        if not 1 <= self.crop_px <= LARGEST_PX:
+            raise InputError(f"crop_px is {self.crop_px}; expected 1 to {LARGEST_PX} pixels", "512 is usual")
         if not self.files and not self.prompts:
             raise InputError(
                 "nothing to draw: neither a scene file nor a prompt was given",
@@ -84,6 +96,10 @@ class Named:
 
 def read(request: Request) -> list[Named]:
     """All scenes of a request, in order, with unique names. Raises as `read_scenes` does."""
+    if request.vocabulary:
+        from scenewright.flows.maps import read_maps
+
+        return read_maps(request)
     size_wh = request.size_wh or UNSIZED_WH
     found = [one for path in request.files for one in _named(path, _scenes(path, request.fmt, size_wh))]
     for text in request.prompts:
@@ -99,6 +115,10 @@ def sized(
     With a size asked for, everything is brought to it. Otherwise scenes of photographs are fitted to the
     model's `native_wh`, scenes of formats without a size get it, and all others keep their own.
     """
+    if request.vocabulary:
+        from scenewright.flows.maps import fitted_maps
+
+        return fitted_maps(scenes, request, request.size_wh or native_wh), ()
     fitted, cut = 0, 0
     odd: dict[tuple[int, int], int] = {}
     found = []

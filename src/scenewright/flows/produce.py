@@ -48,6 +48,8 @@ def produce(
     `write.write`. Scenes, folder, model and their fit are checked in this order before anything is written;
     raises InputError or StorageError.
     """
+    from scenewright.flows.windows import trained_wh
+
     scenes = read(request)
     check_folder(out)
     classes = ground.classes if ground else ()
@@ -59,9 +61,10 @@ def produce(
     bundle = Model.load(
         model.name, device=model.device, dtype=model.dtype, allow_other_backbone=model.allow_other_backbone
     ).bundle
-    scenes, notes = sized(scenes, request, bundle.backbone.native_wh)
+    scenes, notes = sized(scenes, request, trained_wh(bundle.backbone, bundle.adapter))
     unwise = [words for one in scenes for words in advice(one.scene, one.name)]
-    for note in (*notes, *unwise, *told, *remade(request.files, bundle, options)):
+    made = () if request.vocabulary else request.files
+    for note in (*notes, *unwise, *told, *remade(made, bundle, options)):
         if on_note:
             on_note(note)
     grounder = None

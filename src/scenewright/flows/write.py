@@ -27,6 +27,7 @@ from scenewright.flows.ground_files import (
     tint_of,
 )
 from scenewright.flows.jobs import Job
+from scenewright.flows.map_pictures import blend, has_map
 from scenewright.scene import Record, contact_sheet, overlay
 from scenewright.scene import io as picture_files
 from scenewright.scene.reading import scene_text
@@ -344,13 +345,16 @@ def write_sheet(outcomes: Sequence[Outcome], out: Path) -> Path | None:
     shown = [one for one in outcomes if one.state != "failed"][:ON_SHEET]
     if not shown:
         return None
-    layouts = any(one.job.scene.instances for one in shown)
+    layouts = any(one.job.scene.instances or one.job.scene.semantic_map for one in shown)
     pictures, captions = [], []
     for one in shown:
         record = Record.load(one.files.png)
         pictures.append(record.image)
         captions.append(one.job.scene.prompt)
-        if layouts:
+        if layouts and has_map(record):
+            pictures.append(blend(record))
+            captions.append("with its map")
+        elif layouts:
             pictures.append(
                 overlay(record.image, drawable(record), record.masks, size_px=CELL_PX, tint=tint_of(record))
             )
