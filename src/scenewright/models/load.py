@@ -12,7 +12,7 @@ from scenewright.backbone.single_file import load_single_file
 from scenewright.errors import InputError, ModelError, nearest
 from scenewright.models.adapter import load_adapter, read_header
 from scenewright.models.bundle import Bundle
-from scenewright.models.heads import KIND as HEAD
+from scenewright.models.heads import WORDS
 from scenewright.models.registry import Resolved, resolve
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -47,10 +47,11 @@ def load_bundle(
     if place.adapter is None:
         return Bundle(backbone, None, name, notices=place.notices)
     kind = read_header(place.adapter).kind
-    if kind == HEAD:
+    if kind in WORDS:
+        what, command, option = WORDS[kind]
         raise ModelError(
-            f"{name}: a grounding head finds things in pictures, it does not place them",
-            f"--model {name.split('+')[0]} --ground --head {place.adapter}",
+            f"{name}: {what} finds things in pictures, it does not place them",
+            f"{command} --model {name.split('+')[0]} {option} {place.adapter}",
         )
     allowed = allow_other_backbone or place.any_backbone
     adapter = load_adapter(place.adapter, backbone, allow_other=allowed)
