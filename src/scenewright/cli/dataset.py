@@ -5,7 +5,8 @@ from __future__ import annotations
 import typer
 
 from scenewright.cli.dataset_build import build
-from scenewright.cli.dataset_carry import export, import_samples, split
+from scenewright.cli.dataset_carry import export, split
+from scenewright.cli.dataset_import import bring
 from scenewright.cli.dataset_look import stats, verify, view
 
 app = typer.Typer(
@@ -18,5 +19,5 @@ app.command("stats")(stats)
 app.command("view")(view)
 app.command("verify")(verify)
 app.command("split")(split)
-app.command("import")(import_samples)
+app.command("import")(bring)
 app.command("export")(export)

@@ -1,16 +1,11 @@
-"""``scenewright dataset split``, ``import`` and ``export``: data sets into others, and other formats."""
+"""``scenewright dataset split`` and ``export``: data sets into others, and into other formats."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
-
-import typer
 
 from scenewright.cli import dataset_options as its
-from scenewright.cli.dataset_outcomes import finish, tell
 from scenewright.cli.progress import Bar
-from scenewright.cli.words import say
 
 
 def split(
@@ -40,20 +35,3 @@ def export(data: its.Data, out: its.Out, fmt: its.Format = "coco", as_json: its.
     with Bar("pictures") as bar:
         path = carry(Dataset.open(data), fmt, out, bar)
     print(json.dumps({"file": str(path)}) if as_json else path)
-
-
-def import_samples(
-    source: its.Source,
-    out: its.Out = Path("dataset"),
-    presume: its.Presume = False,
-    as_json: its.Json = False,
-) -> None:
-    """Bring in samples that the published generator of Grounded Diffusion's diffusers port wrote."""
-    from scenewright.flows.dataset import imports
-
-    with Bar("samples") as bar:
-        built = imports.import_samples(source, out, presume_prompts=presume, on_done=tell, on_progress=bar)
-    for note in imports.notes(presume):
-        say(f"note: {note}")
-    if code := finish(built, as_json):
-        raise typer.Exit(code)

@@ -52,7 +52,14 @@ Quick = Annotated[bool, Option("--quick", help="Checksums only: do not read reco
 Share = Annotated[float, Option("--val", help="Share of the pictures to validate on.")]
 SplitSeed = Annotated[int, Option("--seed", help="Another seed cuts in another place.")]
 Format = Annotated[str, Option("--format", help="coco.")]
-Source = Annotated[Path, Argument(metavar="FOLDER", help="Folder with samples/*.pk and images/.")]
+Brought = Annotated[
+    list[str],
+    Argument(metavar="[KIND] FOLDER", help="gta, cityscapes, … and its folder; or one with samples/*.pk."),
+]
+BroughtTo = Annotated[
+    Path | None, Option("--out", help="Folder to write to; streets: the data set itself, samples: dataset.")
+]
+Part = Annotated[str, Option("--split", help="Part of a dataset of streets; else the training part.")]
 Presume = Annotated[
     bool, Option("--presume-prompts", help="Fill in the prompts that the published generator writes.")
 ]

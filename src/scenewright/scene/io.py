@@ -50,10 +50,12 @@ __all__ = [
     "cutout_png_bytes",
     "decode_image",
     "gif_bytes",
+    "grey_png_bytes",
     "is_picture",
     "mask_from_png",
     "mask_png_bytes",
     "parse_json",
+    "picture_size",
     "png_bytes",
     "png_document",
     "read_bytes",
@@ -113,6 +115,22 @@ def read_labels(path: Path | str) -> npt.NDArray[np.uint16]:
     if labels_HW.min(initial=0) < 0 or labels_HW.max(initial=0) > 65535:
         raise InputError(f"{path} has label values outside 0..65535")
     return labels_HW.astype(np.uint16)
+
+
+def picture_size(path: Path | str) -> tuple[int, int]:
+    """Width, height of a picture file in pixels, from its beginning: nothing is decoded.
+
+    Raises StorageError (missing) or InputError (no picture).
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            return picture.width, picture.height
+    except UnidentifiedImageError as fault:
+        raise InputError(f"{path} is not a picture", "PNG, JPEG, WebP, TIFF and BMP are read.") from fault
+    except OSError as fault:
+        raise cannot("read", Path(path), fault) from fault
 
 
 def mask_from_png(content: bytes) -> npt.NDArray[np.bool_]:
@@ -209,10 +227,15 @@ def _pack(document: Any) -> bytes:
 
 def mask_png_bytes(mask_HW: npt.NDArray[np.bool_]) -> bytes:
     """A mask as a grey PNG, 255 inside and 0 outside; `Mask.from_png` reads it."""
+    return grey_png_bytes(mask_HW.astype(np.uint8) * np.uint8(255))
+
+
+def grey_png_bytes(values_HW: npt.NDArray[np.uint8]) -> bytes:
+    """Values of 8 bits as a grey PNG; `read_labels` reads it."""
     from PIL import Image
 
     buffer = BytesIO()
-    Image.fromarray(mask_HW.astype(np.uint8) * 255).save(buffer, "PNG", compress_level=6)
+    Image.fromarray(values_HW).save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()
 
 
