@@ -1,4 +1,4 @@
-"""Pictures with true class maps, to train segmenters on: folders of Records, and renders.
+"""Pictures with true class maps, to train segmenters on: folders of Records, datasets, and renders.
 
 Records are read when they are needed, so a folder may be larger than the memory. A map holds the outputs of a
 `LabelSpace`, and `IGNORE` where nothing is known.
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from scenewright.data.label_sets import LabelSet, open_label_set
 from scenewright.data.record_files import record_files
 from scenewright.errors import InputError
 from scenewright.scene import IGNORE, Record, Transform
@@ -55,6 +56,22 @@ class RecordSet:
             return record.image, class_map(record, self.space)
         except InputError as fault:
             raise InputError(f"{self.paths[index]}: {fault.message}", fault.hint) from fault
+
+
+@dataclass(frozen=True)
+class FileSet:
+    """The pictures of a dataset, as `data.label_sets` finds them, with outputs of a space of its vocabulary."""
+
+    files: LabelSet
+    space: LabelSpace
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def item(self, index: int) -> tuple[Picture, Map]:
+        """A picture [H,W,3] and its map [H,W]. Raises StorageError or InputError, naming the file."""
+        image_HW3, labels_HW = self.files.item(index)
+        return image_HW3, self.space.outputs(labels_HW)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +130,16 @@ def open_records(folders: Sequence[Path], space: LabelSpace, count: int = 0) -> 
     The first one is read. Raises InputError, too, if it has no map.
     """
     found = RecordSet(record_files(folders, count), space)
+    found.item(0)
+    return found
+
+
+def open_files(root: Path, space: LabelSpace, split: str = "train", count: int = 0) -> FileSet:
+    """The first `count` pictures of a dataset's part, all if 0; the first one is read.
+
+    Raises as `open_label_set` and `LabelSet.item` do.
+    """
+    found = FileSet(open_label_set(root, space.vocabulary, split).first(count), space)
     found.item(0)
     return found
 
