@@ -12,8 +12,10 @@ from scenewright.backbone.load import save_folder
 from scenewright.backbone.model import fingerprint
 from scenewright.backbone.single_file import UNET, load_single_file, read_original
 from scenewright.condition.gligen import Gligen
+from scenewright.condition.semantic import SemanticControl
 from scenewright.condition.unifusion import UniFusion
-from scenewright.convert import instances
+from scenewright.convert import instances, streets
+from scenewright.convert.dginstyle import export_control
 from scenewright.convert.gligen import Converted, Numbers, export_gated, read_gated
 from scenewright.convert.gligen import read_original as read_gligen
 from scenewright.convert.grounding import BASES, from_original, is_head, read_state, variant
@@ -49,7 +51,9 @@ def convert(
     * a name with an adapter (``nano+gligen``) becomes a diffusers folder with a gated UNet;
     * a mask module of Grounded Diffusion (card, or a file of it) becomes a grounding head;
     * an InstanceDiffusion checkpoint (card, or its file) becomes an adapter file, or with a folder for the
-      result a diffusers folder with the adapter in it; a name with its adapter becomes such a checkpoint.
+      result a diffusers folder with the adapter in it; a name with its adapter becomes such a checkpoint;
+    * DGInStyle's ControlNet (card, folder or file) becomes an adapter file, and back a folder of diffusers;
+      a SegFormer of mmsegmentation becomes a folder of transformers.
 
     `half` writes half precision. `say` is told what a file held and what was left out. Without `out`, the
     result of a card goes to this package's own folder and is recorded, so that the name can be loaded. Raises
@@ -63,12 +67,16 @@ def convert(
         return _card_to_head(card, out, dtype), "adapter"
     if card is not None and card.kind == "instancediffusion-original":
         return instances.from_card(card, out, dtype, tokenizer, say)
+    if card is not None and card.kind == "dginstyle":
+        return streets.from_card(card, out, dtype, say)
     if not out:
         raise InputError("no place for the result", f"scenewright models convert {source} OUT")
     if split(source)[1] or (card is not None and card.kind == "adapter"):
         bundle = load_bundle(source, device="cpu", dtype="float32")
         if isinstance(bundle.adapter, UniFusion):
             return export_original(bundle.backbone, bundle.adapter, Path(out), dtype), "original file"
+        if isinstance(bundle.adapter, SemanticControl):
+            return export_control(bundle.adapter, Path(out), dtype), "ControlNet folder"
         if bundle.adapter is None or bundle.kind != "gligen":
             raise ModelError(f"{source}: an adapter of kind {bundle.kind!r} has no form in diffusers")
         export_gated(bundle.backbone, bundle.adapter, Path(out), dtype)  # type: ignore[arg-type]
@@ -78,6 +86,8 @@ def convert(
         raise ModelError(f"no model at {source}", f"run: scenewright models pull {source}")
     if (state := _head_state(place)) is not None:
         return _write_head(state, Path(out), place.name, BASES[variant(state)], dtype), "adapter"
+    if (found := streets.from_place(place, Path(out), dtype, say)) is not None:
+        return found
     if is_released(place):
         return instances.from_file(place, Path(out), dtype, tokenizer=tokenizer, config=config, say=say)
     config = config or (card.config if card else "")

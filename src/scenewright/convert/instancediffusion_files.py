@@ -9,8 +9,6 @@ to the rounding of averages: where that model is at hand, they are compared, and
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +24,7 @@ from scenewright.backbone.pickles import read_checkpoint
 from scenewright.backbone.single_file import CLIP, VAE, convert_original, single_configs, tokenizer_folder
 from scenewright.condition.unifusion import UniFusion
 from scenewright.convert.instancediffusion import Numbers, from_original, original_state
-from scenewright.convert.split import Converted
+from scenewright.convert.split import Converted, mentions
 from scenewright.errors import ModelError
 from scenewright.models.adapter import save_adapter
 from scenewright.scene.files import cannot
@@ -37,7 +35,7 @@ ENTRIES = ("ema", "model")
 ROUNDING = 2e-3
 """Largest difference of a weight that averaging in half precision explains."""
 
-MARK, HEAD = b"scaleu_b_0", 2**26
+MARK = b"scaleu_b_0"
 """A name that only these checkpoints have, and bytes of a file in which names are looked for."""
 
 ADAPTER = "instancediffusion.safetensors"
@@ -89,17 +87,7 @@ def read_released(path: Path, numbers: Numbers, entries: Sequence[str] = ENTRIES
 
 def is_released(path: Path) -> bool:
     """Whether a file is such a checkpoint, told by a name in it without reading its weights."""
-    if not path.is_file() or path.suffix not in (".pth", ".pt", ".ckpt", ".bin"):
-        return False
-    try:
-        if not zipfile.is_zipfile(path):
-            with path.open("rb") as file:
-                return MARK in file.read(HEAD)
-        with zipfile.ZipFile(path) as archive:
-            names = [one for one in archive.infolist() if one.filename.endswith("/data.pkl")]
-            return any(one.file_size <= HEAD and MARK in archive.read(one) for one in names)
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
-        return False  # its own reader says what is wrong
+    return path.suffix in (".pth", ".pt", ".ckpt", ".bin") and mentions(path, MARK)
 
 
 def backbone_of(

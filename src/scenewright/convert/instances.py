@@ -32,7 +32,7 @@ def from_card(card: Card, out: str, dtype: torch.dtype, tokenizer: str, say: Say
         )
     if out:
         return from_file(place, Path(out), dtype, tokenizer=tokenizer, say=say)
-    base = _base(card.belongs_to)
+    base = base_here(card.belongs_to)
     if base is None:
         raise ModelError(
             f"{card.belongs_to} is not on this machine, and the adapter has to be compared with it",
@@ -43,7 +43,7 @@ def from_card(card: Card, out: str, dtype: torch.dtype, tokenizer: str, say: Say
     path, found = write_adapter(
         released, home() / "adapters" / f"{name}.safetensors", card.alias, base, dtype
     )
-    _tell(say, found)
+    tell(say, found)
     remember(name, path, "adapter")
     return path, "adapter"
 
@@ -66,18 +66,18 @@ def from_file(
         more = {"tokenizer": tokenizer or None, "config": config or "sd1"}
         folder = write_whole(released, out, str(place), dtype, **more)
         return folder, "folder"
-    path, found = write_adapter(released, out, place.name, _base("sd15"), dtype)
-    _tell(say, found)
+    path, found = write_adapter(released, out, place.name, base_here("sd15"), dtype)
+    tell(say, found)
     return path, "adapter"
 
 
 def _read(place: Path, numbers: Numbers, say: Say) -> Released:
     released = read_released(place, numbers)
-    _tell(say, f"{place.name}: {released.told}")
+    tell(say, f"{place.name}: {released.told}")
     return released
 
 
-def _base(name: str) -> Backbone | None:
+def base_here(name: str) -> Backbone | None:
     """A backbone by name, in float32 on the CPU; None if it is not on this machine."""
     try:
         return load_bundle(name, device="cpu", dtype="float32").backbone
@@ -85,6 +85,7 @@ def _base(name: str) -> Backbone | None:
         return None
 
 
-def _tell(say: Say, words: str) -> None:
+def tell(say: Say, words: str) -> None:
+    """Tell the user, if someone listens."""
     if say is not None:
         say(words)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,9 @@ from scenewright.backbone.pickles import read_checkpoint
 from scenewright.errors import ModelError
 
 Adapter = TypeVar("Adapter", bound=nn.Module)
+
+HEAD = 2**26
+"""Bytes that are looked at for a name: no list of weights is longer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,3 +82,19 @@ def read_entry(path: Path, names: tuple[str, ...]) -> tuple[dict[str, Tensor], t
     if foreign:
         raise ModelError(f"{path}: {len(foreign)} entries of {name!r} are no tensors, e.g. {foreign[0]!r}")
     return state, tuple(sorted(str(key) for key in content if key != name))
+
+
+def mentions(path: Path, name: bytes) -> bool:
+    """Whether a file of weights (safetensors, or a torch pickle) holds a name; its weights are not read."""
+    if not path.is_file() or path.suffix not in (".safetensors", ".pth", ".pt", ".ckpt", ".bin"):
+        return False
+    try:
+        if path.suffix == ".safetensors" or not zipfile.is_zipfile(path):
+            with path.open("rb") as file:
+                length = int.from_bytes(file.read(8), "little") if path.suffix == ".safetensors" else HEAD
+                return name in file.read(min(length, HEAD))
+        with zipfile.ZipFile(path) as archive:
+            names = [one for one in archive.infolist() if one.filename.endswith("/data.pkl")]
+            return any(one.file_size <= HEAD and name in archive.read(one) for one in names)
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        return False  # its own reader says what is wrong

@@ -173,11 +173,11 @@ def load_adapter(path: str | Path, backbone: Backbone, *, allow_other: bool = Fa
 def _check_backbone(header: AdapterHeader, backbone: Backbone, path: str | Path) -> None:
     """Raise ModelError unless UNet and text encoder of `backbone` are those the adapter was trained on.
 
-    Heads out of foreign files name no UNet and fit any whose maps and text are as wide.
+    Heads and ControlNets out of foreign files name no UNet and fit any that is as wide.
     """
     known = header.backbone_name or "a backbone"
     problem = ""
-    if not header.backbone and header.kind == "grounding":
+    if not header.backbone and header.kind in ("dginstyle", "grounding"):
         return
     if header.backbone != backbone.fingerprint:
         problem = f"on {known} ({header.backbone}); {backbone.name} is {backbone.fingerprint}"
