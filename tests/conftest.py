@@ -119,3 +119,25 @@ def tiny_head(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> Path
         file, head, head.config, "grounding", backbone.fingerprint,
         backbone_name="tiny", text_fingerprint=backbone.text_fingerprint,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def tiny_segmenter(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """File of a small random one-pass segmenter for `tiny_model`."""
+    import torch
+
+    from scenewright.models.adapter import save_adapter
+    from scenewright.segment.one_pass import OnePass
+    from scenewright.testing import tiny_backbone
+
+    backbone = tiny_backbone(0)
+    net = OnePass.for_unet(backbone.unet, stride=4, seed=3, reduced=(8, 8, 8, 8), width=16, cost=8)
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for value in net.parameters():
+            value += 0.2 * torch.randn(value.shape, generator=generator)
+    file = tmp_path_factory.mktemp("segmenters") / "tiny.segmenter.safetensors"
+    return save_adapter(
+        file, net, net.config, "segmenter", backbone.fingerprint,
+        backbone_name="tiny", text_fingerprint=backbone.text_fingerprint,
+    )  # fmt: skip

@@ -18,6 +18,7 @@ COMMANDS = {
     "ground": ("scenewright.cli.ground:command", "Masks of things in pictures that are there already."),
     "models": ("scenewright.cli.models:app", "Models: what there is, fetch, check, add, convert."),
     "reproduce": ("scenewright.cli.reproduce:app", "A paper's claim in miniature, as a table and plots."),
+    "segment": ("scenewright.cli.segment:command", "Label maps of pictures, for any classes."),
     "train": ("scenewright.cli.train:command", "Train a recipe, or continue one."),
     "world": ("scenewright.cli.world:app", "Pictures of the drawn worlds, with exact ground truth."),
 }

@@ -25,9 +25,9 @@ from scenewright.backbone.model import Backbone
 from scenewright.backbone.tap_layout import tap_layout
 from scenewright.flows.segment_fit import Fit, Tile, grain_of, side_of, tiles
 from scenewright.flows.segment_options import SegmentOptions, spoken
-from scenewright.models.heads import LoadedSegmenter, load_one_pass
+from scenewright.models.heads import load_one_pass
 from scenewright.scene.io import check_image
-from scenewright.segment.one_pass import Context
+from scenewright.segment.one_pass import Context, OnePass
 from scenewright.segment.see import ClassTexts, class_texts, see
 from scenewright.segment.winner import NONE, Decision, Winner
 
@@ -73,9 +73,9 @@ class _View:
 class PictureSegmenter:
     """A one-pass segmenter with its backbone."""
 
-    def __init__(self, backbone: Backbone, loaded: LoadedSegmenter) -> None:
-        self.backbone, self.loaded = backbone, loaded
-        self.net, self.config = loaded.net, loaded.net.config
+    def __init__(self, backbone: Backbone, net: OnePass, name: str = "", fingerprint: str = "") -> None:
+        self.backbone, self.net, self.config = backbone, net, net.config
+        self.name, self.fingerprint = name, fingerprint
         self.layout = tap_layout(backbone.unet, self.config.layout)
         self._texts: dict[tuple[tuple[str, ...], ...], ClassTexts] = {}
 
@@ -94,7 +94,8 @@ class PictureSegmenter:
         from scenewright.models.load import load_bundle
 
         backbone = load_bundle(model, device, dtype).backbone
-        return cls(backbone, load_one_pass(segmenter, model, backbone, allow_other=allow_other))
+        found = load_one_pass(segmenter, model, backbone, allow_other=allow_other)
+        return cls(backbone, found.net, found.name, found.fingerprint)
 
     def texts(self, names: Sequence[tuple[str, ...]]) -> ClassTexts:
         """Classes by their names; the last few lists are kept. Raises InputError for names without tokens."""

@@ -67,6 +67,30 @@ class SegmentOptions:
         return self.vocabulary.ignore if known is None else known.id
 
 
+def asked(
+    classes: Sequence[str],
+    vocabulary: str = "",
+    background: str = "auto",
+    threshold: float = 0.5,
+    behind: Sequence[str] = (),
+    *,
+    tile: int = 0,
+    overlap: float = 0.25,
+    size: int = 0,
+    batch: int = 8,
+) -> SegmentOptions:
+    """The options of the command line; the background "auto" is "names" for a vocabulary that has a
+    background, else "none". Raises InputError."""
+    known = wanted_classes(classes, vocabulary)
+    policy = background
+    if background == "auto":
+        policy = "names" if known.background is not None else "none"
+    return SegmentOptions(
+        vocabulary=known, background=Background(policy, threshold), behind=tuple(behind),
+        tile=tile, overlap=overlap, size=size, batch=batch,
+    )  # fmt: skip
+
+
 def wanted_classes(classes: Sequence[str], vocabulary: str = "") -> Vocabulary:
     """The classes that were named, as a vocabulary: ids from 1 and background 0; those of a vocabulary that
     is named too, with its ids and synonyms; all of it when no class is.

@@ -122,6 +122,12 @@ def see(
             f"pictures of shape {image_BYX3.shape} and type {image_BYX3.dtype}; BYX3 uint8 expected"
         )
     image_B3YX = torch.from_numpy(np.ascontiguousarray(image_BYX3)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return see_signal(backbone, image_B3YX, layout, timestep=timestep)
+
+
+@torch.no_grad()
+def see_signal(backbone: Backbone, image_B3YX: Tensor, layout: TapLayout, *, timestep: float = 0.0) -> Seen:
+    """`see` for pictures that are tensors with values in [-1, 1]."""
     z_BChw = encode(backbone, image_B3YX)
     noise = Noise(backbone.scheduler, STEPS)
     t = _level(noise, timestep)
