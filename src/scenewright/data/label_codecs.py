@@ -25,7 +25,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +32,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenewright.errors import InputError, StorageError
+from scenewright.evaluate.open_protocols import published_names
 from scenewright.scene import IGNORE
-from scenewright.scene.files import parse_json, read_bytes, read_json
+from scenewright.scene.files import read_bytes, read_json
 from scenewright.scene.io import read_image, read_labels
 from scenewright.scene.label_space import load
 from scenewright.scene.vocabulary import fold
@@ -190,9 +190,7 @@ def ade_class(name: str, vocabulary: str) -> int:
 @cache
 def _ade_places() -> Mapping[str, int]:
     """Full name in the files -> place in the list of 847 classes."""
-    file = resources.files("scenewright.data") / "ade20k_full_names.json"
-    names = parse_json(file.read_bytes(), file.name)["names"]
-    return {_plain(name): k for k, name in enumerate(names)}
+    return {_plain(name): k for k, name in enumerate(published_names("ade20k-full"))}
 
 
 def _plain(name: str) -> str:

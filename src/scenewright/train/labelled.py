@@ -60,7 +60,7 @@ class RecordSet:
 
 @dataclass(frozen=True)
 class FileSet:
-    """The pictures of a dataset, as `data.label_sets` finds them, with outputs of a space of its vocabulary."""
+    """The pictures of a dataset, as `data.label_sets` finds them, with outputs of its vocabulary's space."""
 
     files: LabelSet
     space: LabelSpace
