@@ -8,8 +8,9 @@ import typer
 
 from scenewright.cli import evaluate_options as its
 from scenewright.cli.evaluate_grounding import grounding
+from scenewright.cli.evaluate_instances import instances
+from scenewright.cli.evaluate_score import score
 from scenewright.cli.held_out import held_out
-from scenewright.cli.progress import Phases
 
 app = typer.Typer(
     help="Score pictures against what was asked for.", no_args_is_help=True, add_completion=False
@@ -18,7 +19,6 @@ app.command("held-out")(held_out)
 
 BENCHMARKS = {
     "layout": "Boxes, classes, colours and textures: is everything where it was asked for?",
-    "instances": "Masks, points and scribbles.",
     "semantic": "Semantic maps and looks of streets.",
     "pictures": "Distances to the pictures of --reference, and how captions fit.",
 }
@@ -36,15 +36,7 @@ def _benchmark(name: str) -> Callable[..., None]:
         device: its.Device = "auto",
         as_json: its.Json = False,
     ) -> None:
-        from scenewright.flows.evaluate import EvaluateOptions, evaluate, lines
-
-        options = EvaluateOptions(
-            judges=tuple(judge), reference=reference, compare=compare, out=out,
-            seed=seed, resamples=resamples, device=device,
-        )  # fmt: skip
-        with Phases() as told:
-            evaluated = evaluate(name, folder, options, told)
-        print(its.dumps(evaluated.to_json()) if as_json else "\n".join(lines(evaluated)))
+        score(name, folder, reference, judge, compare, out, seed, resamples, device, as_json)
 
     command.__doc__ = BENCHMARKS[name]
     return command
@@ -53,4 +45,5 @@ def _benchmark(name: str) -> Callable[..., None]:
 for _name in BENCHMARKS:
     app.command(_name)(_benchmark(_name))
 
+app.command("instances")(instances)
 app.command("grounding")(grounding)

@@ -61,14 +61,14 @@ def layout(pairs: Sequence[Pair], least: float) -> Measured:
     rows = instance_rows(sure, "box")
     table = ApTable.of(pairs, "box")
     measures = {
-        **_average_precision(pairs, "box", table),
+        **precision_measures(pairs, "box", table),
         **_row_measures(rows, len(pairs)),
         **_whole_pictures(sure),
     }
     return Measured(
         measures=measures,
         groups=_groups(sure, rows, measures),
-        items=_items(rows, len(pairs)),
+        items=picture_items(rows, len(pairs)),
         instances=len(rows),
         unnamed=unnamed(pairs),
     )
@@ -80,14 +80,14 @@ def instances(pairs: Sequence[Pair], least: float) -> Measured:
     masked = {(p, one.instance) for p, pair in enumerate(sure) for one in pair.scene.asked if one.mask}
     rows = [row for row in instance_rows(sure, "mask") if (row.picture, row.instance) in masked]
     table = ApTable.of(pairs, "mask")
-    measures = {**_average_precision(pairs, "mask", table), **_row_measures(rows, len(pairs), attributes=())}
+    measures = {**precision_measures(pairs, "mask", table), **_row_measures(rows, len(pairs), attributes=())}
     for form in ("point", "scribble"):
         measures[f"pim_{form}s"] = Measure(ratio(*point_rows(sure, form)))
         measures[f"pim_{form}s_paper"] = Measure(ratio(*published_point_rows(sure, form)))
     return Measured(
         measures=measures,
         groups=_groups(sure, rows, measures, attributes=()),
-        items=_items(rows, len(pairs)),
+        items=picture_items(rows, len(pairs)),
         instances=len(rows),
         unnamed=unnamed(pairs),
     )
@@ -103,12 +103,15 @@ def unnamed(pairs: Sequence[Pair]) -> dict[str, int]:
     return dict(Counter(phrase for pair in pairs for phrase in pair.scene.unnamed).most_common())
 
 
-def _average_precision(pairs: Sequence[Pair], kind: Kind, table: ApTable) -> dict[str, Measure]:
-    """All numbers of AP and AR: values by faster-coco-eval, intervals by resampling."""
+def precision_measures(
+    pairs: Sequence[Pair], kind: Kind, table: ApTable, names: Mapping[str, str] = AP_NAMES
+) -> dict[str, Measure]:
+    """Numbers of AP and AR (`names`: ours -> those of `average_precision`): values by faster-coco-eval,
+    intervals by resampling."""
     values = average_precision(pairs, kind)
     return {
         name: Measure(table.statistic(theirs), values[theirs], centred=True, limits=(0.0, 1.0))
-        for name, theirs in AP_NAMES.items()
+        for name, theirs in names.items()
         if values[theirs] is not None
     }
 
@@ -190,7 +193,7 @@ def size_names() -> list[str]:
     return [f"under {SIDES[0]}", *middle, f"{SIDES[-1]} or more"]
 
 
-def _items(rows: Sequence[InstanceRow], pictures: int) -> list[dict[str, object]]:
+def picture_items(rows: Sequence[InstanceRow], pictures: int) -> list[dict[str, object]]:
     """A line per picture; its rank is the mean over instances of the IoU, halved for a wrong colour."""
     of: dict[int, list[InstanceRow]] = {picture: [] for picture in range(pictures)}
     for row in rows:

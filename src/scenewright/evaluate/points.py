@@ -39,7 +39,8 @@ def point_rows(pairs: Sequence[Pair], form: Form = "point") -> tuple[Floats, Flo
     for picture, pair in enumerate(pairs):
         asked = [one for one in pair.scene.asked if _marks(one, form)]
         found = pair.findings.found
-        share = [[_share(_bits(other.mask), _marks(one, form)) for other in found] for one in asked]
+        bits = [_bits(other.mask) for other in found] if asked else []
+        share = [[_share(seen, _marks(one, form)) for seen in bits] for one in asked]
         gain_NM = np.array(share).reshape(len(asked), len(found)) * same_class(asked, found)
         totals_P[picture] = sum(gain_NM[pick] for pick in assign(gain_NM).items())
         counts_P[picture] = len(asked)

@@ -218,6 +218,12 @@ def protocol_of(report: Report) -> Protocol:
     for one in PROTOCOLS.values():
         if one.id == report.protocol:
             return one
+    from scenewright.evaluate.instance_protocols import protocol_with_id
+    from scenewright.evaluate.open_protocols import open_protocol_with_id
+
+    found = protocol_with_id(report.protocol) or open_protocol_with_id(report.protocol)
+    if found is not None:
+        return found
     raise InputError(
         f"the results are of the protocol {report.protocol}, which this version does not measure",
         f"it knows {', '.join(one.id for one in PROTOCOLS.values())}",

@@ -36,6 +36,7 @@ class JudgeCard:
     ceilings  its figures on held-out renders
     least     score from which a finding counts for matching
     file      where its weights are; None if only its findings are there
+    foreign   whether it is one of other people, see `models.judges.foreign`
     """
 
     kind: str
@@ -44,17 +45,18 @@ class JudgeCard:
     ceilings: Mapping[str, float] = field(default_factory=dict)
     least: float = LEAST_SCORE
     file: Path | None = None
+    foreign: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON document, without the place of its weights."""
         found = dataclasses.asdict(self)
-        del found["file"]
+        del found["file"], found["foreign"]
         return {**found, "labels": {key: list(names) for key, names in self.labels.items()}}
 
     @classmethod
     def from_json(cls, document: Any, name: str) -> JudgeCard:
         """From a parsed document. Raises InputError if it is none; `name` is how messages call it."""
-        known = {one.name for one in dataclasses.fields(cls)} - {"file"}
+        known = {one.name for one in dataclasses.fields(cls)} - {"file", "foreign"}
         if not isinstance(document, dict) or set(document) != known:
             raise InputError(f"{name} does not describe a judge", "remove it; the judge writes it again")
         return cls(**document)
@@ -84,7 +86,7 @@ def choose_judges(names: Sequence[str], protocol: Protocol, places: Places) -> d
     wanted = (*protocol.judges, *protocol.optional)
     chosen: dict[str, JudgeCard] = {}
     for name in names:
-        card = _named(name, places)
+        card = named_judge(name, places)
         if card.kind not in wanted:
             hint = f"it uses {', '.join(wanted)}"
             if card.kind in ("verifier", "labeller"):
@@ -93,7 +95,7 @@ def choose_judges(names: Sequence[str], protocol: Protocol, places: Places) -> d
         chosen[card.kind] = card
     embedded = {card.kind: card for card in _embedded()} if set(wanted) - set(chosen) else {}
     for kind in wanted:
-        if kind not in chosen and (other := embedded.get(kind) or _only_stored(kind, places)) is not None:
+        if kind not in chosen and (other := embedded.get(kind) or only_stored(kind, places)) is not None:
             chosen[kind] = other
     if missing := [kind for kind in protocol.judges if kind not in chosen]:
         raise ModelError(
@@ -121,9 +123,10 @@ def judge_samples(
     if not missing:
         return [one for one in found if one is not None]
     judge = _load(card, len(missing), device)
+    together = getattr(judge.net, "together", BATCH)
     folder = places.store / card.id
     atomic_write(folder / CARD, to_json_bytes(card.to_json(), indent=1))
-    for batch in batches(samples, missing):
+    for batch in batches(samples, missing, together):
         made = _run(card, judge, [samples[k] for k in batch])
         for k, one in zip(batch, made, strict=True):
             if found[k] is None:
@@ -134,14 +137,14 @@ def judge_samples(
     return [one for one in found if one is not None]
 
 
-def batches(samples: Sequence[Sample], missing: Sequence[int]) -> list[list[int]]:
+def batches(samples: Sequence[Sample], missing: Sequence[int], size: int = BATCH) -> list[list[int]]:
     """Places of the pictures that are read together: of one size, with fixed membership, so that what is
     found does not depend on what was there before; only batches with a missing picture."""
     by_size: dict[tuple[int, int], list[int]] = {}
     for k, sample in enumerate(samples):
         by_size.setdefault(sample.scene.size_wh, []).append(k)
     wanted = set(missing)
-    cut = [one[k : k + BATCH] for one in by_size.values() for k in range(0, len(one), BATCH)]
+    cut = [one[k : k + size] for one in by_size.values() for k in range(0, len(one), size)]
     return sorted(batch for batch in cut if wanted & set(batch))
 
 
@@ -163,7 +166,8 @@ def _run(card: JudgeCard, judge: Any, samples: Sequence[Sample]) -> list[Finding
 
 def _marks(card: JudgeCard, sample: Sample) -> dict[str, str]:
     """What findings were made of."""
-    return {"pixels": sample.pixels, **({"asked": sample.key} if card.kind == "clip" else {})}
+    about_scene = card.kind in ("clip", "attributes")
+    return {"pixels": sample.pixels, **({"asked": sample.key} if about_scene else {})}
 
 
 def _stored(card: JudgeCard, sample: Sample, places: Places) -> Findings | None:
@@ -191,14 +195,25 @@ def _load(card: JudgeCard, missing: int, device: str) -> Any:
     from scenewright.models.judges.store import load_judge
     from scenewright.models.load import pick_device
 
-    return load_judge(card.file, kind=card.kind, device=pick_device(device))
+    kind = "clip" if card.kind == "attributes" else card.kind
+    if card.foreign:
+        from scenewright.models.judges.foreign import load_foreign
+
+        return load_foreign(card.file, card.id, kind, pick_device(device))
+    return load_judge(card.file, kind=kind, device=pick_device(device))
 
 
-def _named(name: str, places: Places) -> JudgeCard:
-    """A judge by name or file, or by the identity of its stored findings."""
+def named_judge(name: str, places: Places) -> JudgeCard:
+    """A judge by name or file, or by the identity of its stored findings; also one of other people, by
+    folder, hub id or ``yolo:FILE`` (`models.judges.foreign`). Raises ModelError if there is none."""
     stored = {card.id: card for card in _cards(places)}
     if name in stored and not Path(name).is_file():
         return stored[name]
+    from scenewright.models.judges.foreign import foreign_judge, is_foreign
+
+    if is_foreign(name):
+        one = foreign_judge(name)
+        return JudgeCard(kind=one.kind, id=one.id, labels=one.labels, file=one.place, foreign=True)
     from scenewright.models.judges.store import judge_path
 
     try:
@@ -231,7 +246,7 @@ def _embedded() -> list[JudgeCard]:
     return [card_of(file) for file in sorted(WEIGHTS.glob("*.safetensors"))]
 
 
-def _only_stored(kind: str, places: Places) -> JudgeCard | None:
+def only_stored(kind: str, places: Places) -> JudgeCard | None:
     """The one judge of that kind whose findings are stored. ModelError if there are several."""
     found = {card.id: card for card in _cards(places) if card.kind == kind}
     if len(found) > 1:

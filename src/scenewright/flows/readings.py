@@ -2,7 +2,9 @@
 
 A detector gives things; the others give values of the whole picture, kept in ``extra``: "labels" (a
 semantic map), "look" and "shares", "features" (a vector, base64 of little-endian float32), "caption" (cosine
-of picture and prompt) and "local" (instance id -> attribute -> cosine of its crop and its words).
+of picture and prompt), "local" (instance id -> attribute -> cosine of its crop and its words) and
+"attributes" (instance id -> "local", the same of an exact crop, and "values", its cosines with the prompts of
+all values of the attribute).
 """
 
 from __future__ import annotations
@@ -16,8 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scenewright.evaluate.clip_local import cosines, local_prompt
+from scenewright.evaluate.clip_local import attribute_prompts, cosines, local_prompt
+from scenewright.evaluate.clip_local import crop as exact_crop
 from scenewright.evaluate.findings import Finding
+from scenewright.evaluate.instance_protocols import COLOURS as PUBLISHED_COLOURS
+from scenewright.evaluate.instance_protocols import TEXTURES as PUBLISHED_TEXTURES
 from scenewright.scene import Instance, Scene, SemanticMap
 from scenewright.world.palette import COLOURS, TEXTURES
 
@@ -25,6 +30,9 @@ if TYPE_CHECKING:
     from scenewright.models.judges.store import Judge
 
 Pictures = Sequence[NDArray[np.uint8]]
+
+ATTRIBUTES = {"colour": PUBLISHED_COLOURS, "texture": PUBLISHED_TEXTURES}
+"""Attributes of InstanceDiffusion's benchmark and their values, in the published order."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,8 @@ def detector(judge: Judge, images: Pictures, scenes: Sequence[Scene]) -> list[Re
     """Things with class, score, box, mask, colour and texture."""
     from scenewright.models.judges.detecting import detect
 
-    return [Reading(found) for found in detect(judge.net, images)]
+    theirs = getattr(judge.net, "findings", None)
+    return [Reading(found) for found in (theirs(images) if theirs else detect(judge.net, images))]
 
 
 def segmenter(judge: Judge, images: Pictures, scenes: Sequence[Scene]) -> list[Reading]:
@@ -75,6 +84,36 @@ def clip(judge: Judge, images: Pictures, scenes: Sequence[Scene]) -> list[Readin
         )
         for k, scene in enumerate(scenes)
     ]
+
+
+def attributes(judge: Judge, images: Pictures, scenes: Sequence[Scene]) -> list[Reading]:
+    """As InstanceDiffusion's benchmark reads attributes: crops of exact boxes, by a CLIP."""
+    prompts_PD = judge.net.embed_texts([scene.prompt for scene in scenes])
+    caption_P = (judge.net.embed_images(images) * prompts_PD).sum(1)
+    every = {name: judge.net.embed_texts(attribute_prompts(values)) for name, values in ATTRIBUTES.items()}
+    found = []
+    for k, scene in enumerate(scenes):
+        boxes = [(one, box) for one in scene.instances if (box := one.location_box) is not None]
+        crops_ND = judge.net.embed_images([exact_crop(images[k], box) for _, box in boxes])
+        texts_ND = judge.net.embed_texts([one.phrase for one, _ in boxes])
+        local_N = cosines(crops_ND, texts_ND)
+        said = {
+            one.id: {
+                "local": round(float(local_N[n]), 5),
+                "values": [round(float(v), 5) for v in every[name] @ crops_ND[n]],
+            }
+            for n, (one, _) in enumerate(boxes)
+            if (name := _attribute(one)) is not None
+        }
+        caption = {"caption": round(float(caption_P[k]), 5)} if scene.prompt.strip() else {}
+        found.append(Reading(extra={**caption, "attributes": said}))
+    return found
+
+
+def _attribute(one: Instance) -> str | None:
+    """Whether the first word of a phrase is a colour or a texture; None for neither."""
+    word = one.phrase.split(" ")[0]
+    return next((name for name, values in ATTRIBUTES.items() if word in values), None)
 
 
 def _local(judge: Judge, image_HW3: NDArray[np.uint8], scene: Scene) -> dict[str, dict[str, float]]:
@@ -120,5 +159,6 @@ READERS: dict[str, Callable[[Judge, Pictures, Sequence[Scene]], list[Reading]]] 
     "segmenter": segmenter,
     "looks": looks,
     "clip": clip,
+    "attributes": attributes,
 }
 """How every kind of judge is asked."""

@@ -66,14 +66,15 @@ class Preparation:
             size = said.get("size", {})
             size = {"shortest_edge": size} if isinstance(size, int) else size
             exact = (int(size["height"]), int(size["width"])) if "height" in size else None
+            normal = said.get("do_normalize", True)
             multiple = said.get("size_divisor", said.get("size_divisibility", 1 if kind == "detr" else 32))
             return cls(
                 shortest=int(size.get("shortest_edge", 800)),
                 longest=int(size.get("longest_edge", said.get("max_size", 1333))),
                 exact_hw=exact,
                 multiple=max(1, int(multiple)),
-                mean=tuple(float(v) for v in said.get("image_mean", MEAN)),
-                deviation=tuple(float(v) for v in said.get("image_std", DEVIATION)),
+                mean=tuple(float(v) for v in said.get("image_mean", MEAN)) if normal else (0.0,) * 3,
+                deviation=tuple(float(v) for v in said.get("image_std", DEVIATION)) if normal else (1.0,) * 3,
             )
         except (OSError, ValueError, TypeError, AttributeError, KeyError) as fault:
             raise ModelError(f"{file} cannot be understood: {fault}") from fault
