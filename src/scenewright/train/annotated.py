@@ -10,10 +10,11 @@ Letters: N pictures, H W pixels, K instances of one picture, 4 box corners (xyxy
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,7 @@ CHECK_SEED = 60_000
 class AnnotatedSource:
     """`count` pictures of a world from `first_seed` on.
 
+    `only` names the toys that are drawn (none: all), `styles` how (none: every style).
     `things` is the smallest and largest number of toys (not for the town); looks of the town follow from the
     seed, all of them equally frequent. A layout too crowded to be drawn has one to five toys instead.
     """
@@ -53,13 +55,18 @@ class AnnotatedSource:
     first_seed: int = JUDGE_SEED
     size_wh: tuple[int, int] = (128, 128)
     things: tuple[int, int] = (1, 5)
+    only: tuple[str, ...] = ()
+    styles: tuple[str, ...] = ()
 
     @property
     def folder(self) -> str:
         """Name of its folder in the cache."""
         width, height = self.size_wh
         many = f"-{self.things[0]}to{self.things[1]}" if self.world == "toybox" else ""
-        return f"annotated-{self.world}-{width}x{height}{many}-{self.first_seed}"
+        chosen = (
+            f"-{zlib.crc32(repr((self.only, self.styles)).encode()):08x}" if self.only or self.styles else ""
+        )
+        return f"annotated-{self.world}-{width}x{height}{many}{chosen}-{self.first_seed}"
 
 
 @dataclass(frozen=True)
@@ -185,12 +192,18 @@ def draw(source: AnnotatedSource, index: int) -> Drawn:
             f"cannot draw {source.world!r} at {width}x{height}",
             "worlds are toybox (square pictures) and town",
         )
+    styles = source.styles
+    more: dict[str, Any] = {
+        "classes": source.only or None,
+        "style": styles[seed % len(styles)] if styles else None,
+    }
     try:
-        return toybox.draw(seed, size_px=width, count=source.things)
+        return toybox.draw(seed, size_px=width, count=source.things, **more)
     except InputError:
-        if source.things[1] <= 5:
+        if source.things[1] <= 5 and not source.only:
             raise
-        return toybox.draw(seed, size_px=width)
+        fewer = (1, 1) if source.things[1] <= 5 else (1, 5)
+        return toybox.draw(seed, size_px=width, count=fewer, **more)
 
 
 def _columns(drawn: Sequence[Drawn]) -> tuple[list[NDArray[np.uint8]], ...]:

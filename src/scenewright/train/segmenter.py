@@ -199,6 +199,22 @@ def soft_jaccard_loss(logits_BKHW: Tensor, label_BHW: Tensor, ignore: int = 255)
 
     Pixels labelled `ignore` do not count; 0 where none does.
     """
+    both_K, sum_K, present_K = soft_overlap(logits_BKHW, label_BHW, ignore)
+    if not bool(present_K.any()):
+        return logits_BKHW.sum() * 0.0
+    return 1 - (both_K / (sum_K - both_K))[present_K].mean()
+
+
+def soft_dice_loss(logits_BKHW: Tensor, label_BHW: Tensor, ignore: int = 255) -> Tensor:
+    """As `soft_jaccard_loss`, of Dice's coefficient: twice the intersection over the sum of both."""
+    both_K, sum_K, present_K = soft_overlap(logits_BKHW, label_BHW, ignore)
+    if not bool(present_K.any()):
+        return logits_BKHW.sum() * 0.0
+    return 1 - (2 * both_K / sum_K)[present_K].mean()
+
+
+def soft_overlap(logits_BKHW: Tensor, label_BHW: Tensor, ignore: int = 255) -> tuple[Tensor, Tensor, Tensor]:
+    """Of every class: soft intersection of truth and softmax, the sum of both, and whether it is there."""
     share_BKHW = logits_BKHW.softmax(1)
     classes = logits_BKHW.shape[1]
     counted_BHW = label_BHW != ignore
@@ -207,7 +223,4 @@ def soft_jaccard_loss(logits_BKHW: Tensor, label_BHW: Tensor, ignore: int = 255)
     both_K = share_BKHW.new_zeros(classes).index_add(0, known_BHW.flatten(), right_BHW.flatten())
     true_K = torch.bincount(label_BHW[counted_BHW], minlength=classes).to(share_BKHW.dtype)
     found_K = (share_BKHW * counted_BHW[:, None]).sum((0, 2, 3))
-    present_K = true_K > 0
-    if not bool(present_K.any()):
-        return logits_BKHW.sum() * 0.0
-    return 1 - (both_K / (true_K + found_K - both_K))[present_K].mean()
+    return both_K, true_K + found_K, true_K > 0

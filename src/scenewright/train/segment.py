@@ -1,0 +1,340 @@
+"""Training a one-pass segmenter: the drawing network is frozen, its content attention and decoder learn.
+
+A batch of pictures is asked for one list of classes: those it shows, and others that it does not (negatives),
+each told by one of its names, or by the mean of all. Cross-entropy over the list, plus one minus Dice's
+coefficient of the classes shown; pixels of which nothing is known, or whose class is not in the list, count
+for nothing. Of some classes the vector is hidden, so that the network's own attention, which knows every
+word, has to serve (see `segment.content`).
+
+Classes that are not among the seen ones are never named, and their pixels count for nothing.
+
+Letters: B pictures, K classes asked for, D text width, H W pixels, y x cells of the logits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as nnf
+
+from scenewright.backbone.words import TEMPLATE
+from scenewright.errors import InputError
+from scenewright.evaluate.semantic import SemanticScore, semantic_score
+from scenewright.flows.segment_options import SegmentOptions, spoken
+from scenewright.models.judges.pictures import in_batches
+from scenewright.scene import IGNORE, Vocabulary
+from scenewright.scene.label_space import LabelSpace, load
+from scenewright.train.annotated import CHECK_SEED, AnnotatedSource, open_annotated
+from scenewright.train.augment import Disturbance, disturbed
+from scenewright.train.data import stream_rng
+from scenewright.train.labelled import Hidden, Joined, Labelled, RenderSet, batch, open_records
+from scenewright.train.optimise import parameter_groups
+from scenewright.train.progress import say
+from scenewright.train.segformer import figures, groups
+from scenewright.train.segmenter import soft_dice_loss
+
+if TYPE_CHECKING:
+    from scenewright.segment.one_pass import OnePass
+    from scenewright.train.recipe import LoopConfig
+
+SEGMENT_SEED = 9_000_000
+"""First seed of the drawings that segmenters are trained on."""
+
+COUNTED = 200
+"""Training views in which the frequency of the classes is counted."""
+
+BATCH = 8
+"""Pictures that are validated together."""
+
+SHOWN = 6
+"""Pictures on the sheet of a validation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnePassSizes:
+    """A fresh segmenter; see `segment.config.SegmentConfig`."""
+
+    layout: Literal["blocks", "all"] = "blocks"
+    timestep: float = 0.0  # noise level that the network is told; 0: the last of twenty sampler steps
+    reduced: tuple[int, ...] = ()  # per level; empty: 32 each
+    width: int = 64
+    own: int = 8
+    learnt: int = 4
+    looks: int = 4
+    cost: int = 16
+    rounds: int = 2
+    doublings: int = 1
+    templates: tuple[str, ...] = (TEMPLATE,)
+
+    def fresh(self, backbone: Any, seed: int) -> OnePass:
+        """An untrained segmenter of these sizes for a backbone."""
+        from scenewright.segment.one_pass import OnePass
+
+        return OnePass.for_unet(backbone.unet, stride=backbone.stride, seed=seed, **vars(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentTraining:
+    """Which segmenter, on which pictures, of which classes."""
+
+    backbone: str = "nano"  # folder or name of the model whose features are read
+    start: str = ""  # a segmenter of that model to train further; "": a fresh one
+    net: OnePassSizes = field(default_factory=OnePassSizes)
+    vocabulary: str = "toybox"
+    data: tuple[Path, ...] = ()  # folders of Records with masks or label maps
+    renders: AnnotatedSource | None = None  # pictures that are drawn, beside them
+    seen: tuple[str, ...] = ()  # things that are learnt; none: all classes
+    unseen: tuple[str, ...] = ()  # classes that are scored apart
+    asked: int = 0  # classes in the list of a batch, about; 0: all that are learnt
+    names: Literal["any", "first"] = "any"  # a class is told by any of its names, or always by the first
+    text_dropout: float = 0.2  # share of classes whose vector is hidden in a step
+    size_wh: tuple[int, int] = (128, 128)
+    zoom: tuple[float, float] = (0.8, 1.6)
+    disturbance: Disturbance = field(default_factory=Disturbance)
+    class_weights: Literal["root", "none"] = "root"  # inverse root of the frequency, or all equal
+    dice_weight: float = 0.5  # of the Dice term beside the cross-entropy
+    sparse: int = 2  # losses are taken at every so many-th pixel across and down
+    cache: Path = Path("runs/out/judge-cache")
+    checked: int = 160  # pictures of the validation: renders of the vocabulary's world
+    check: tuple[Path, ...] = ()  # folders of Records to validate on instead; the first `checked` of them
+
+    def __post_init__(self) -> None:
+        """Raises InputError for values out of range."""
+        if self.sparse < 1 or self.asked < 0 or self.checked < 1:
+            raise InputError("task.sparse and task.checked are at least 1, task.asked is not negative")
+        if not 0 < self.zoom[0] <= self.zoom[1]:
+            raise InputError(f"zoom is {self.zoom}; expected two factors above 0, the smaller first")
+        if not 0 <= self.text_dropout < 1:
+            raise InputError(f"text_dropout is {self.text_dropout}; expected a share from 0 to below 1")
+
+    def build(self, loop: LoopConfig) -> SegmentTask:
+        """The task of this configuration. Raises InputError if there is nothing to train on."""
+        if not self.data and self.renders is None:
+            raise InputError(
+                "there are no pictures to train on", "--set task.data=FOLDER names Records with label maps"
+            )
+        return SegmentTask(self, loop)
+
+
+class SegmentTask:
+    """See `SegmentTraining`; exports ``segmenter.safetensors``."""
+
+    def __init__(self, config: SegmentTraining, loop: LoopConfig) -> None:
+        self.config, self.loop = config, loop
+        self.space = LabelSpace.of(config.vocabulary)
+        self.learnt = learnt_classes(self.space, config.seen)
+        hidden = [k for k in range(len(self.space)) if k not in self.learnt]
+        self.hidden = tuple(k for k in hidden if k != self.space.background)
+        told = tuple(self.space.names[k] for k in self.learnt)
+        self.groups_of = groups(self.space, told, config.unseen) if config.seen else {}
+        self.modules: dict[str, nn.Module] = {}
+
+    def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Loads the frozen model, makes the segmenter, encodes the names and opens the pictures."""
+        from scenewright.backbone.tap_layout import tap_layout
+        from scenewright.models.heads import load_one_pass
+        from scenewright.models.load import load_bundle
+
+        config = self.config
+        self.backbone = load_bundle(config.backbone, device=device, dtype=torch.float32).backbone
+        if config.start:
+            self.net = load_one_pass(config.start, config.backbone, self.backbone).net
+            self.net.requires_grad_(True).train()
+        else:
+            self.net = config.net.fresh(self.backbone, self.loop.seed).to(device)
+        self.modules["net"] = self.net
+        self.layout = tap_layout(self.backbone.unet, self.net.config.layout)
+        self.pictures = self._pictures()
+        self.checks = self._checks()
+        self.vectors = self._vectors()
+        self.weight_K = self._weights().to(device)
+
+    def _pictures(self) -> Labelled:
+        config = self.config
+        found: list[Labelled] = [open_records(config.data, self.space)] if config.data else []
+        if config.renders is not None:
+            found.append(RenderSet(open_annotated([config.renders], config.cache, say), self.space))
+        joined = found[0] if len(found) == 1 else Joined(tuple(found))
+        return Hidden(joined, self.hidden) if self.hidden else joined
+
+    def _checks(self) -> Labelled:
+        config = self.config
+        if config.check:
+            return open_records(config.check, self.space, config.checked)
+        if config.vocabulary not in ("toybox", "town"):
+            raise InputError(
+                f"there is nothing to validate classes of {config.vocabulary!r} on",
+                "set task.check to a folder of Records",
+            )
+        size_wh = config.size_wh if config.renders is None else config.renders.size_wh
+        world: Any = config.vocabulary
+        drawn = AnnotatedSource(world=world, count=config.checked, first_seed=CHECK_SEED, size_wh=size_wh)
+        return RenderSet(open_annotated([drawn], config.cache, say), self.space)
+
+    def _vectors(self) -> tuple[Tensor, ...]:
+        """Of every class that is learnt the vectors [names times templates, D]."""
+        from scenewright.segment.see import class_texts
+
+        known, found = load(self.space.vocabulary), []
+        for k in self.learnt:
+            names = spoken(known.by_id(self.space.ids[k]))
+            told = names[:1] if self.config.names == "first" else names
+            parts = [
+                class_texts(self.backbone, list(told), [one]).vectors_KD for one in self.net.config.templates
+            ]
+            found.append(torch.cat(parts))
+        return tuple(found)
+
+    def _weights(self) -> Tensor:
+        """Of the classes that are learnt; their mean over pixels is 1."""
+        size = len(self.learnt)
+        if self.config.class_weights == "none":
+            return torch.ones(size)
+        labels_BHW = self._views(stream_rng(self.loop.seed, "weights"), COUNTED)["labels"]
+        places = self._table(range(size))[labels_BHW]
+        share_K = np.bincount(places[places != IGNORE], minlength=size) / max(1, places.size)
+        weight_K = 1 / np.sqrt(share_K + 1e-3)
+        return torch.tensor(weight_K / (weight_K * share_K).sum() * share_K.sum(), dtype=torch.float32)
+
+    def _views(self, rng: np.random.Generator, count: int) -> dict[str, Any]:
+        return batch([self.pictures], [1.0], count, self.config.size_wh, self.config.zoom, rng)
+
+    def _table(self, asked: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """From outputs of the label space to places in a list of learnt classes (`IGNORE`: not in it)."""
+        table = np.full(IGNORE + 1, IGNORE, np.int64)
+        for place, k in enumerate(asked):
+            table[self.learnt[k]] = place
+        return table
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Weight decay for matrices and convolutions."""
+        return parameter_groups(self.modules)
+
+    def batch(self, step: int, rank: int, size: int) -> dict[str, Tensor]:
+        """images_BHW3 (uint8), labels_BHW (places in the list, `IGNORE`), and the list: asked_K (places among
+        the learnt classes), told_K (which vector; -1: the mean) and hidden_K."""
+        config = self.config
+        rng = stream_rng(self.loop.seed, "segment", step, rank)
+        made = self._views(rng, self.loop.batch_size)
+        asked = self._asked(made["labels"], rng)
+        counts = [len(self.vectors[k]) for k in asked]
+        told = [int(rng.integers(n)) if n > 1 and rng.random() < 0.5 else -1 for n in counts]
+        labels_BHW = self._table(asked)[made["labels"]]
+        return {
+            "images": torch.from_numpy(made["images"]),
+            "labels": torch.from_numpy(labels_BHW.astype(np.int32)),
+            "asked": torch.tensor(asked),
+            "told": torch.tensor(told),
+            "hidden": torch.from_numpy(rng.random(len(asked)) < config.text_dropout),
+        }
+
+    def _asked(self, labels_BHW: Any, rng: np.random.Generator) -> list[int]:
+        """Classes that are shown and others, in random order."""
+        every = range(len(self.learnt))
+        shown = set(np.unique(self._table(every)[labels_BHW]).tolist()) - {IGNORE}
+        if not self.config.asked:
+            return [int(k) for k in rng.permutation(len(self.learnt))]
+        others = [k for k in every if k not in shown]
+        more = rng.permutation(others)[: max(0, self.config.asked - len(shown))]
+        return [int(k) for k in rng.permutation([*sorted(shown), *more.tolist()])]
+
+    def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Any]]:
+        """Cross-entropy over the list of classes, and the Dice term; logs the share of right pixels."""
+        from scenewright.segment.see import see_signal, with_keys
+
+        signal_BCHW = batch["images"].permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1.0
+        signal_BCHW = disturbed(signal_BCHW, self.config.disturbance, generator)
+        seen = see_signal(self.backbone, signal_BCHW, self.layout, timestep=self.net.config.timestep)
+        vectors = [
+            self.vectors[k].mean(0) if told < 0 else self.vectors[k][told]
+            for k, told in zip(batch["asked"].tolist(), batch["told"].tolist(), strict=True)
+        ]
+        texts = with_keys(self.backbone.unet, torch.stack(vectors))
+        logits_BKyx = self.net(seen, texts, batch["hidden"])
+        label_BHW = batch["labels"].long()
+        first = self.config.sparse // 2
+        label_BHW = label_BHW[:, first :: self.config.sparse, first :: self.config.sparse]
+        logits_BKHW = nnf.interpolate(logits_BKyx, label_BHW.shape[1:], mode="bilinear", align_corners=False)
+        weight_K = self.weight_K[batch["asked"]]
+        known_BHW = label_BHW != IGNORE
+        entropy_BHW = nnf.cross_entropy(
+            logits_BKHW, label_BHW, weight_K, ignore_index=IGNORE, reduction="none"
+        )
+        entropy = entropy_BHW.sum() / known_BHW.sum().clamp(min=1)
+        dice = soft_dice_loss(logits_BKHW, label_BHW, IGNORE)
+        right = (logits_BKHW.detach().argmax(1) == label_BHW)[known_BHW].float().mean()
+        found = entropy + self.config.dice_weight * dice
+        return found, {"right": torch.nan_to_num(right), "entropy": entropy.detach()}
+
+    def validate(self, step: int, out: Path) -> dict[str, float]:
+        """With the whole vocabulary as prompts: mIoU, that of each group, pixel accuracy; and a sheet."""
+        from scenewright.flows.segment import PictureSegmenter
+        from scenewright.scene.draw import contact_sheet
+        from scenewright.scene.io import write_png
+
+        segmenter = PictureSegmenter(self.backbone, self.net)
+        scored, cells, captions, pairs = self.space.scored(), [], [], []
+        for rows in in_batches(range(len(self.checks)), BATCH):
+            items = [self.checks.item(k) for k in rows]
+            maps = labelled(segmenter, [image for image, _ in items], load(self.space.vocabulary), self.space)
+            pairs += [(truth, found) for (_, truth), found in zip(items, maps, strict=True)]
+            for (image, truth), found in list(zip(items, maps, strict=True))[: SHOWN - len(cells) // 3]:
+                cells += [image, scored.colours(truth), scored.colours(found)]
+                captions += ["", "truth", "labels"]
+        write_png(out / "labels.png", contact_sheet(cells, captions, columns=6))
+        score = semantic_score(pairs, scored, background=False)
+        lines = [f"{k} {'-' if v is None else f'{v:.4f}'}\n" for k, v in score.class_iou().items()]
+        (out / "classes.txt").write_text("".join(lines), encoding="utf-8")
+        return self._figures(score)
+
+    def _figures(self, score: SemanticScore) -> dict[str, float]:
+        return {name: round(value, 6) for name, value in figures(score, self.groups_of).items()}
+
+    def export(self, folder: Path) -> None:
+        """``segmenter.safetensors`` in half precision, tied to the backbone."""
+        from scenewright.models.adapter import save_adapter
+
+        save_adapter(
+            folder / "segmenter.safetensors",
+            self.net,
+            self.net.config,
+            "segmenter",
+            self.backbone.fingerprint,
+            backbone_name=self.backbone.name,
+            text_fingerprint=self.backbone.text_fingerprint,
+            dtype=torch.float16,
+            notes=self.notes(),
+        )
+
+    def notes(self) -> dict[str, Any]:
+        """What the file says of its training."""
+        return {
+            "vocabulary": self.space.vocabulary,
+            "seen": [self.space.names[k] for k in self.learnt],
+            "unseen": list(self.config.unseen),
+            "pictures": len(self.pictures),
+            "samples": self.loop.steps * self.loop.batch_size * self.loop.accumulate,
+            "seed": self.loop.seed,
+        }
+
+
+def learnt_classes(space: LabelSpace, seen: tuple[str, ...]) -> tuple[int, ...]:
+    """Outputs of a label space that are learnt: the things named in `seen` and all stuff; everything where
+    none is named. The background is never one. Raises InputError for a name that is no class."""
+    known = load(space.vocabulary)
+    every = [k for k in range(len(space)) if k != space.background]
+    if not seen:
+        return tuple(every)
+    chosen = set(space.positions(seen))
+    return tuple(k for k in every if k in chosen or not known.by_id(space.ids[k]).thing)
+
+
+def labelled(segmenter: Any, images: Any, vocabulary: Vocabulary, space: LabelSpace) -> list[Any]:
+    """Maps of outputs of a label space that a `PictureSegmenter` finds with all of a vocabulary asked for."""
+    found = segmenter.segment(images, SegmentOptions(vocabulary=vocabulary))
+    return [space.outputs(one.labels) for one in found]
