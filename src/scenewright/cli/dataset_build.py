@@ -16,39 +16,33 @@ from scenewright.cli.progress import Bar
 def build(
     scenes: its.Scenes = [], grammar: its.Grammar = "", split: its.Split = 1,  # noqa: B006
     classes: its.Classes = [], vocabulary: its.Vocabulary = "",  # noqa: B006
-    per_picture: its.PerPicture = 2, total: its.Total = 500,
+    per_picture: its.PerPicture = 2, total: its.Total = None,
     fmt: general.Format = "auto", count: its.Count = 1, seed: its.Seed = None, size: its.Size = "",
     model: general.Model = "nano+gligen", steps: general.Steps = 20, guidance: general.Guidance = 4.0,
     negative: general.Negative = "", gate: general.Gate = "1", scheduler: general.Scheduler = "",
+    weather: its.Weathers = "none", template: its.Template = "", crop: its.Crop = 512,
+    temperature: its.Temperature = 0.01, doubtful: its.Doubtful = "ignore", control: general.Control = 1.0,
+    windows: general.Windows = "", window_stride: general.WindowStride = 0.25, fusion: general.Fusion = 1,
     batch: general.Batch = 8, device: general.Device = "auto", dtype: general.Dtype = "auto",
     overflow: general.Overflow = "error", no_layout: general.NoLayout = False,
     other_backbone: general.OtherBackbone = False,
     labeller: its.Labeller = "", verifier: its.Checker = "", policy: its.Policy = "union",
     least_score: its.Score = 0.5, least_area: its.Area = 0.002, most_area: its.MostArea = 1.0,
-    least_agreement: its.Agreement = 0.5,
-    dry_run: its.Dry = False, retry_failed: its.Retry = False,
+    least_agreement: its.Agreement = None, dry_run: its.Dry = False, retry_failed: its.Retry = False,
     out: its.Out = Path("dataset"), as_json: its.Json = False,
 ) -> None:
     # fmt: on
     """Draw pictures, label what is in them, keep those where everything was found. The same command again
     continues an interrupted run, and changes nothing in a finished one."""
+    from scenewright.cli.dataset_asked import maps_asked, options_asked, scenes_asked
     from scenewright.flows.dataset import request as asked
-    from scenewright.flows.dataset.rules import LabelRules
-    from scenewright.flows.dataset.sources import source_of
-    from scenewright.flows.options import GenerateOptions, parse_gate, parse_size
+    from scenewright.flows.options import parse_size
     from scenewright.flows.produce import ModelChoice
 
-    size_wh = parse_size(size) if size else None
-    source = source_of(scenes, grammar, split, classes, vocabulary, per_picture=per_picture, total=total,
-                       fmt=fmt, count=count, seed=seed, size_wh=size_wh)  # fmt: skip
-    options = GenerateOptions(steps=steps, guidance=guidance, negative=negative, gate=parse_gate(gate),
-                              scheduler=scheduler, overflow=overflow, layout=not no_layout,  # type: ignore[arg-type]
-                              batch=batch)  # fmt: skip
-    rules = LabelRules(policy=policy, score=least_score, area=least_area, most_area=most_area,  # type: ignore[arg-type]
-                       agreement=least_agreement)  # fmt: skip
+    given = locals() | {"size_wh": parse_size(size) if size else None}
     chosen = ModelChoice(name=model, device=device, dtype=dtype, allow_other_backbone=other_backbone)
-    wanted = asked.BuildRequest(source=source, size_wh=size_wh, model=chosen, options=options,
-                                labeller=labeller, checker=verifier, rules=rules)  # fmt: skip
+    request = maps_asked if scenes and vocabulary else scenes_asked
+    wanted = request(given, options_asked(given), chosen)
     with Bar("pictures") as bar:
         if dry_run:
             return plan(wanted, out, as_json, bar)

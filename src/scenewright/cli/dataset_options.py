@@ -9,7 +9,8 @@ from typer import Argument, Option
 
 Data = Annotated[Path, Argument(metavar="DATASET", help="Folder of a data set, or of Records.")]
 Scenes = Annotated[
-    list[Path], Argument(metavar="SCENE", help="Scene files, any format, in place of classes.")
+    list[Path],
+    Argument(metavar="SCENE|MAPS", help="Scene files, in place of classes; or maps, lists, folders of maps."),
 ]
 Grammar = Annotated[
     str, Option("--grammar", help="Classes of a split: seen, unseen, or seen_unseen for half of each.")
@@ -18,9 +19,13 @@ Split = Annotated[int, Option("--split", help="Number of the published class spl
 Classes = Annotated[
     list[str], Option("--classes", help="Classes to draw, with commas or repeated, in place of a split.")
 ]
-Vocabulary = Annotated[str, Option("--vocabulary", help="All classes of a vocabulary, by name or file.")]
+Vocabulary = Annotated[
+    str, Option("--vocabulary", help="All its classes, by name or file; of label maps in place of scenes.")
+]
 PerPicture = Annotated[int, Option("--per-picture", help="Classes in a picture.")]
-Total = Annotated[int, Option("--total", help="Pictures that are tried; some will be refused.")]
+Total = Annotated[
+    int | None, Option("--total", help="Pictures that are tried; else 500, or one for each label map.")
+]
 Size = Annotated[str, Option("--size", help="WIDTHxHEIGHT or one number, in pixels; else the model's.")]
 Seed = Annotated[int | None, Option("--seed", help="First seed, counting up; else 0, or the scenes' own.")]
 Count = Annotated[int, Option("--count", help="Pictures per scene of a scene file.")]
@@ -39,7 +44,8 @@ Score = Annotated[float, Option("--least-score", help="Score from which a thing 
 Area = Annotated[float, Option("--least-area", help="Share of the picture that a class takes at least.")]
 MostArea = Annotated[float, Option("--most-area", help="Share that a class takes at most.")]
 Agreement = Annotated[
-    float, Option("--least-agreement", help="Probability that the second opinion gives at least.")
+    float | None,
+    Option("--least-agreement", help="Of the second opinion, else 0.5; of maps IoU of a class, else 0.2."),
 ]
 Dry = Annotated[bool, Option("--dry-run", help="Draw one batch, tell time and disk, write nothing.")]
 Retry = Annotated[bool, Option("--retry-failed", help="Try pictures again that failed before.")]
@@ -51,7 +57,9 @@ Limit = Annotated[int, Option("--limit", help="Pictures that are shown, the firs
 Quick = Annotated[bool, Option("--quick", help="Checksums only: do not read records and latents.")]
 Share = Annotated[float, Option("--val", help="Share of the pictures to validate on.")]
 SplitSeed = Annotated[int, Option("--seed", help="Another seed cuts in another place.")]
-Format = Annotated[str, Option("--format", help="coco.")]
+Format = Annotated[
+    str, Option("--format", help="coco, or maps: label maps and pictures, as DGInStyle writes.")
+]
 Brought = Annotated[
     list[str],
     Argument(metavar="[KIND] FOLDER", help="gta, cityscapes, … and its folder; or one with samples/*.pk."),
@@ -62,4 +70,18 @@ BroughtTo = Annotated[
 Part = Annotated[str, Option("--split", help="Part of a dataset of streets; else the training part.")]
 Presume = Annotated[
     bool, Option("--presume-prompts", help="Fill in the prompts that the published generator writes.")
+]
+Weathers = Annotated[
+    str,
+    Option("--weather", help="Of label maps: none, published, coin, even, or words: none=3,snowy=1,night=1."),
+]
+Crop = Annotated[int, Option("--crop", help="Shorter side, in pixels of the map, of what is cut out.")]
+Temperature = Annotated[
+    float, Option("--rare", help="Temperature of rare-class sampling from folders of maps; 0: in turn.")
+]
+Doubtful = Annotated[
+    str, Option("--doubtful", help="Classes of a map below --least-agreement: ignore, refuse, keep.")
+]
+Template = Annotated[
+    str, Option("--template", help="Prompt of label maps in a weather, with {classes} and {weather}.")
 ]

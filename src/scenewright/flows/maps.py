@@ -125,13 +125,13 @@ def _fitted(scene: Scene, request: Request, to_wh: tuple[int, int], rng: np.rand
     window = _middle(scene.size_wh, to_wh)
     if "class" in told:
         id = load(scene.semantic_map.vocabulary).find(told["class"]).id
-        size_wh = _crop_wh(scene.size_wh, request.crop_px, to_wh)
+        size_wh = crop_wh(scene.size_wh, request.crop_px, to_wh)
         window = generation_window(scene.semantic_map.labels(), id, size_wh, rng)
     moved = Transform(scene.size_wh).crop(window).resize(to_wh).scene(scene)
     return replace(moved, picture=None, extra={**moved.extra, KEY: {**told, "crop": list(window)}})
 
 
-def _crop_wh(size_wh: tuple[int, int], side_px: int, to_wh: tuple[int, int]) -> tuple[int, int]:
+def crop_wh(size_wh: tuple[int, int], side_px: int, to_wh: tuple[int, int]) -> tuple[int, int]:
     """A window of the shape of `to_wh`, its shorter side `side_px` pixels, or as many as the map has."""
     scale = side_px / min(to_wh)
     scale = min(scale, *(whole / side for whole, side in zip(size_wh, to_wh, strict=True)))
@@ -141,7 +141,7 @@ def _crop_wh(size_wh: tuple[int, int], side_px: int, to_wh: tuple[int, int]) -> 
 
 def _middle(size_wh: tuple[int, int], to_wh: tuple[int, int]) -> tuple[int, int, int, int]:
     """The largest window of the shape of `to_wh`, in the middle."""
-    width, height = _crop_wh(size_wh, max(size_wh) * max(to_wh), to_wh)
+    width, height = crop_wh(size_wh, max(size_wh) * max(to_wh), to_wh)
     x0, y0 = (size_wh[0] - width) // 2, (size_wh[1] - height) // 2
     return x0, y0, x0 + width, y0 + height
 

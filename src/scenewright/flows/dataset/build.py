@@ -30,7 +30,7 @@ from scenewright.scene.files import atomic_write, atomic_write_all
 from scenewright.scene.record import SCENE_SUFFIX
 
 if TYPE_CHECKING:
-    from scenewright.flows.dataset.work import Made, Tools
+    from scenewright.flows.dataset.work import Made, Maker
 
 ELSEWHERE = "--out FOLDER builds a new one elsewhere; dataset.json says how this one was made"
 
@@ -51,9 +51,8 @@ class Built:
         return sum(one.state == state for one in self.entries)
 
 
-def describe(tools: Tools, wanted: Sequence[Order], source: Mapping[str, Any]) -> dict[str, Any]:
+def describe(tools: Maker, wanted: Sequence[Order], source: Mapping[str, Any]) -> dict[str, Any]:
     """What stands in ``dataset.json``: everything that the result depends on, without clock and folders."""
-    from scenewright.flows.dataset.labelling import facts
     from scenewright.flows.provenance import provenance
 
     made = provenance(tools.bundle, tools.options, wanted[0].job.scene, 0)
@@ -71,13 +70,13 @@ def describe(tools: Tools, wanted: Sequence[Order], source: Mapping[str, Any]) -
         "pictures": len(wanted),
         "source": {**source, "digest": digest(wanted)},
         "model": model,
-        "labels": facts(tools.labeller, tools.checker, tools.rules),
+        "labels": tools.facts(),
         "versions": versions,
     }
 
 
 def build(
-    tools: Tools,
+    tools: Maker,
     wanted: Sequence[Order],
     out: Path,
     source: Mapping[str, Any],
@@ -187,7 +186,8 @@ def file_contents(made: Made, out: Path, name: str) -> dict[Path, bytes]:
 
     whole = made.record.files(out, name)
     scene, png = out / f"{name}{SCENE_SUFFIX}", out / f"{name}.png"
-    return {out / f"{name}{LATENT_SUFFIX}": made.latent.to_bytes(), scene: whole[scene], png: whole[png]}
+    latent = {} if made.latent is None else {out / f"{name}{LATENT_SUFFIX}": made.latent.to_bytes()}
+    return {**latent, scene: whole[scene], png: whole[png]}
 
 
 def checksums(contents: Mapping[Path, bytes]) -> dict[str, str]:

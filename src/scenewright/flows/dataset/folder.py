@@ -28,7 +28,8 @@ DATASET_VERSION = 1
 
 GALLERY = "gallery.html"
 STATS = "stats"
-"""What `view` and `stats` write into a data set."""
+MANIFEST, QUALITY = "manifest.jsonl", "quality.json"
+"""What `view` and `stats` write into a data set, and `build` into one of label maps."""
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.tmp")
 """Names under which files are written before they are renamed."""
@@ -115,7 +116,7 @@ def files_of(name: str, *, latent: bool = True) -> tuple[str, ...]:
 
 def is_ours(name: str) -> bool:
     """Whether a file belongs to a data set as such, not to one of its pictures."""
-    return name in (DESCRIPTION, JOURNAL, GALLERY, STATS, *OWN_SHEETS)
+    return name in (DESCRIPTION, JOURNAL, GALLERY, STATS, MANIFEST, QUALITY, *OWN_SHEETS)
 
 
 def sweep(folder: Path) -> int:

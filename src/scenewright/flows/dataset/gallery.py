@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from scenewright.errors import InputError
 from scenewright.flows.dataset.folder import GALLERY, Dataset
+from scenewright.flows.map_pictures import blend, has_map
 from scenewright.scene import Record, overlay
 from scenewright.scene.files import atomic_write
 
@@ -81,7 +82,8 @@ def write_gallery(
 def labels_of(record: Record) -> list[dict[str, Any]]:
     """What is said about each mask: "class", and as far as they are known "score", "area", "agreement"."""
     told = record.scores.get("labels", {})
-    return [
+    mapped = [{"class": name, **one} for name, one in record.scores.get("map", {}).items()]
+    return mapped + [
         {"class": one.category or one.phrase, **told.get(one.id, {})}
         for one in record.scene.instances
         if one.id in record.masks
@@ -89,7 +91,11 @@ def labels_of(record: Record) -> list[dict[str, Any]]:
 
 
 def _cell(name: str, record: Record, labels: list[dict[str, Any]]) -> str:
-    drawn_HW3 = overlay(record.image, record.scene, record.masks, size_px=CELL_PX)
+    drawn_HW3 = (
+        blend(record)
+        if has_map(record)
+        else overlay(record.image, record.scene, record.masks, size_px=CELL_PX)
+    )
     rows = "".join(
         f"<tr><td>{_e(one['class'])}</td>"
         + "".join(f"<td>{_number(one.get(key))}</td>" for key in ("score", "area", "agreement"))

@@ -17,8 +17,9 @@ from scenewright.flows.write import check_folder, check_jobs
 
 if TYPE_CHECKING:
     from scenewright.flows.dataset.build import Built, Done, Progress
+    from scenewright.flows.dataset.map_request import MapRequest
     from scenewright.flows.dataset.orders import Order
-    from scenewright.flows.dataset.work import Tools
+    from scenewright.flows.dataset.work import Maker
     from scenewright.flows.jobs import Job
 
 
@@ -46,17 +47,21 @@ class BuildRequest:
 class Prepared:
     """A request with everything loaded and checked; `notes` are what the user should know."""
 
-    tools: Tools
+    tools: Maker
     orders: tuple[Order, ...]
     source: dict[str, Any]
     notes: tuple[str, ...] = ()
 
 
-def prepare(request: BuildRequest, out: Path) -> Prepared:
+def prepare(request: BuildRequest | MapRequest, out: Path) -> Prepared:
     """Load and check in this order: scene files, the folder `out`, model, labeller, their fit.
 
-    Raises InputError or StorageError; nothing is written.
+    Raises InputError or StorageError; nothing is written. For label maps see `map_request.prepare_maps`.
     """
+    if not isinstance(request, BuildRequest):
+        from scenewright.flows.dataset.map_request import prepare_maps
+
+        return prepare_maps(request, out)
     from scenewright.flows.dataset.build import check_place, describe
     from scenewright.flows.dataset.orders import orders, unmentioned
     from scenewright.flows.dataset.work import Tools
@@ -90,7 +95,7 @@ def prepare(request: BuildRequest, out: Path) -> Prepared:
 
 
 def build_dataset(
-    request: BuildRequest,
+    request: BuildRequest | MapRequest,
     out: Path,
     *,
     retry_failed: bool = False,
@@ -98,14 +103,14 @@ def build_dataset(
     on_done: Done | None = None,
     on_progress: Progress | None = None,
 ) -> Built:
-    """`prepare`, then `build.build`."""
+    """`prepare`, then `build.build`; of label maps manifest and report too."""
     from scenewright.flows.dataset.build import build
 
     ready = prepare(request, out)
     for note in ready.notes:
         if on_note:
             on_note(note)
-    return build(
+    built = build(
         ready.tools,
         ready.orders,
         out,
@@ -114,6 +119,11 @@ def build_dataset(
         on_done=on_done,
         on_progress=on_progress,
     )
+    if not isinstance(request, BuildRequest):
+        from scenewright.flows.dataset.map_request import finish_maps
+
+        finish_maps(ready.orders, out)
+    return built
 
 
 def _scores_too(labeller: str) -> tuple[str, ...]:

@@ -132,6 +132,7 @@ def labels_of(document: dict[str, Any]) -> dict[str, tuple[float, float | None]]
     """Class -> share of the picture and best score, of what a record's document says.
 
     The class is the labeller's; of records without labels it is the instance's category, else its phrase.
+    Of pictures of label maps it is every class of the map, its score the agreement of the filter.
     """
     told = document.get("scores", {}).get("labels", {})
     instances = {
@@ -146,9 +147,13 @@ def labels_of(document: dict[str, Any]) -> dict[str, tuple[float, float | None]]
         masks[name] = masks[name].union(mask) if name in masks else mask
         score = told.get(id, {}).get("score")
         scores[name] = max((v for v in (score, scores.get(name)) if v is not None), default=None)
+    mapped = document.get("scores", {}).get("map", {})
     return {
-        name: (round(mask.area_px / (mask.size_hw[0] * mask.size_hw[1]), 6), scores[name])
-        for name, mask in masks.items()
+        **{name: (one["area"], one.get("agreement")) for name, one in mapped.items()},
+        **{
+            name: (round(mask.area_px / (mask.size_hw[0] * mask.size_hw[1]), 6), scores[name])
+            for name, mask in masks.items()
+        },
     }
 
 

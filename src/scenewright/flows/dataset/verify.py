@@ -109,10 +109,10 @@ def _content(data: Dataset, entry: Entry) -> Iterator[Problem]:
         yield Problem("unreadable", f"{entry.name}.png", str(fault))
         return
     told = record.scores.get("labels", {})
-    there = {told.get(id, {}).get("class") for id in record.masks}
+    there = {told.get(id, {}).get("class") for id in record.masks} | set(record.scores.get("map", {}))
     for name in entry.classes:
         if data.described and name not in there:
-            yield Problem("disagrees", f"{entry.name}.png", f"no mask of {name!r}, which the journal names")
+            yield Problem("disagrees", f"{entry.name}.png", f"no label {name!r}, which the journal names")
     try:
         latent = data.latent(entry.name)
     except ScenewrightError as fault:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Tools:
-    """What a batch is made with."""
+    """What a batch is made with: a `Maker` whose labeller finds what is in the pictures."""
 
     bundle: Bundle
     labeller: Labeller
@@ -40,13 +40,23 @@ class Tools:
     options: GenerateOptions
     rules: LabelRules
 
+    def make(
+        self, wanted: Sequence[Order], on_step: Callable[[StepInfo], None] | None = None
+    ) -> list[Made | Failed]:
+        """See `make`."""
+        return make(self, wanted, on_step)
+
+    def facts(self) -> dict[str, Any]:
+        """See `labelling.facts`."""
+        return facts(self.labeller, self.checker, self.rules)
+
 
 @dataclass(frozen=True)
 class Made:
-    """A labelled record with its latent, and why it is not kept (empty: it is)."""
+    """A labelled record with its latent (None: not stored), and why it is not kept (empty: it is)."""
 
     record: Record
-    latent: StoredLatent
+    latent: StoredLatent | None
     reasons: tuple[Reason, ...] = ()
 
 
@@ -56,6 +66,26 @@ class Failed:
 
     error: str
     hint: str = ""
+
+
+class Maker(Protocol):
+    """What makes the pictures of a batch, in the order of the orders, and says how (`facts`)."""
+
+    @property
+    def bundle(self) -> Bundle:
+        """The model."""
+
+    @property
+    def options(self) -> GenerateOptions:
+        """How it samples."""
+
+    def make(
+        self, wanted: Sequence[Order], on_step: Callable[[StepInfo], None] | None = None
+    ) -> list[Made | Failed]:
+        """Pictures of one size, drawn together."""
+
+    def facts(self) -> dict[str, Any]:
+        """What the description of the data set says about its labels."""
 
 
 class LastStep:
@@ -71,21 +101,21 @@ class LastStep:
 
 
 def attempt(
-    tools: Tools, wanted: Sequence[Order], on_step: Callable[[StepInfo], None] | None = None
+    tools: Maker, wanted: Sequence[Order], on_step: Callable[[StepInfo], None] | None = None
 ) -> list[Made | Failed]:
-    """As `make`; a batch that fails is made again one picture at a time, so that only those fail that must.
+    """As `tools.make`; of a batch that fails every picture is made again alone: only those fail that must.
 
     Whatever is wrong with a picture (`Exception`) is its result; a full disk (StorageError) is not the
     picture's fault and ends the run.
     """
     try:
-        return make(tools, wanted, on_step)
+        return tools.make(wanted, on_step)
     except (StorageError, Stopped):
         raise
     except Exception as fault:
         if len(wanted) > 1:
             return [attempt(tools, [one], on_step)[0] for one in wanted]
-        return [_failure(fault)]
+        return [failure(fault)]
 
 
 def make(
@@ -108,11 +138,11 @@ def make(
     found = iter(tools.labeller.label([one.image for one in records], asked))
     for b, (order, record) in enumerate(zip(wanted, drawn, strict=True)):
         if not isinstance(record, Record):
-            results.append(_failure(record))
+            results.append(failure(record))
             continue
         latent = _latent(tools, last, z_BChw[b], record)
         whole = labelled(record, order.wanted, next(found), tools.rules, tools.checker)
-        said = {**whole.provenance, "labels": facts(tools.labeller, tools.checker, tools.rules)}
+        said = {**whole.provenance, "labels": tools.facts()}
         kept = reasons(whole, order.wanted, tools.rules)
         results.append(Made(whole.replace(provenance=said), latent, kept))
     return results
@@ -146,7 +176,7 @@ def _latent(tools: Tools, last: LastStep, z_Chw: Tensor, record: Record) -> Stor
     )
 
 
-def _failure(fault: BaseException) -> Failed:
+def failure(fault: BaseException) -> Failed:
     """An exception as a result; of errors that are not ours the first line, with their kind."""
     if isinstance(fault, ScenewrightError):
         return Failed(str(fault), fault.hint)
