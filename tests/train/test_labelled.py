@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 from tiny_family import records
 
 from scenewright.errors import InputError, StorageError
@@ -139,3 +140,15 @@ def test_batches_keep_the_ratio_and_follow_from_the_random_numbers():
     assert not np.array_equal(found["labels"], other["labels"])
     only = made((0.0, 1.0), count=5)["images"]
     assert all(any(np.array_equal(one, side) for side in (light.image, light.image[:, ::-1])) for one in only)
+
+
+def test_a_dataset_as_it_is_downloaded(tmp_path):
+    for folder in ("images/training", "annotations/training"):
+        (tmp_path / folder).mkdir(parents=True)
+    Image.new("RGB", (8, 6)).save(tmp_path / "images/training/a.jpg")
+    Image.fromarray(np.array([[0, 1, 150] * 2] * 4, np.uint8)).resize((8, 6), 0).save(
+        tmp_path / "annotations/training/a.png"
+    )
+    found = open_records([tmp_path], LabelSpace.of("ade20k"))
+    image, outputs = found.item(0)
+    assert len(found) == 1 and image.shape == (6, 8, 3) and set(np.unique(outputs)) == {0, 149, IGNORE}

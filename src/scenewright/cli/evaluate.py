@@ -9,6 +9,7 @@ import typer
 from scenewright.cli import evaluate_options as its
 from scenewright.cli.evaluate_grounding import grounding
 from scenewright.cli.evaluate_instances import instances
+from scenewright.cli.evaluate_ovss import ovss
 from scenewright.cli.evaluate_score import score
 from scenewright.cli.held_out import held_out
 
@@ -47,3 +48,4 @@ for _name in BENCHMARKS:
 
 app.command("instances")(instances)
 app.command("grounding")(grounding)
+app.command("ovss")(ovss)

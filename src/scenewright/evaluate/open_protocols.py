@@ -93,7 +93,7 @@ def open_protocol_of(vocabulary: str, rule: str = "") -> OpenProtocol:
         raise InputError(f"there is no background rule {rule!r}", hint)
     if known.background is None and rule != "none":
         raise InputError(f"the vocabulary {known.name!r} has no background", "--background none")
-    return _protocol(known.name, known.name, rule, f"{known.title or known.name}")
+    return _protocol(known.name, vocabulary, rule, known.title or known.name)
 
 
 def _protocol(word: str, vocabulary: str, rule: str, title: str, count: int = 0) -> OpenProtocol:

@@ -25,6 +25,9 @@ from scenewright.train.annotated import Annotated
 
 Picture = NDArray[np.uint8]
 
+TRIES = 10
+"""Views of a picture until one shows the class that it was drawn for; the last one is taken then."""
+
 GREY = 127
 """What lies outside of a picture."""
 
@@ -124,12 +127,42 @@ class Joined:
         raise IndexError(index)
 
 
-def open_records(folders: Sequence[Path], space: LabelSpace, count: int = 0) -> RecordSet:
+@dataclass(frozen=True)
+class First:
+    """The first `count` pictures of a set."""
+
+    every: Labelled
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def item(self, index: int) -> tuple[Picture, Map]:
+        """A picture [H,W,3] and its map [H,W]."""
+        if index >= self.count:
+            raise IndexError(index)
+        return self.every.item(index)
+
+
+def open_records(folders: Sequence[Path], space: LabelSpace, count: int = 0) -> Labelled:
     """The first `count` Records in folders, all if 0; see `record_files` for order and errors.
 
-    The first one is read. Raises InputError, too, if it has no map.
+    Where folders hold no Records, they may be datasets of the space's vocabulary as they are downloaded: of
+    these the training parts are taken (`open_files`). The first picture is read; raises InputError, too, if
+    it has no map.
     """
-    found = RecordSet(record_files(folders, count), space)
+    found: Labelled
+    try:
+        found = RecordSet(record_files(folders, count), space)
+    except InputError as fault:
+        try:
+            parts = [open_files(folder, space) for folder in folders]
+        except InputError as other:
+            raise InputError(fault.message, f"{fault.hint}; or a dataset: {other.message}") from other
+        found = parts[0] if len(parts) == 1 else Joined(tuple(parts))
+        if count > len(found):
+            raise fault
+        found = First(found, count) if count else found
     found.item(0)
     return found
 
@@ -176,16 +209,34 @@ def batch(
     to_wh: tuple[int, int],
     zoom: tuple[float, float],
     rng: np.random.Generator,
+    zooms: Sequence[tuple[float, float]] = (),
 ) -> dict[str, NDArray[Any]]:
-    """`count` views of pictures: "images" [B,h,w,3] uint8 and "labels" [B,h,w] int32.
+    """`count` views of pictures: "images" [B,h,w,3] uint8, "labels" [B,h,w] int32, "sets" [B], their sets.
 
-    A picture is of set k with a probability in proportion to `odds[k]`, and any of that set.
+    A picture is of set k with a probability in proportion to `odds[k]`, and any of that set, or as a set with
+    rare classes (`streets.Rare`) draws it. `zooms`, one for each set, take the place of `zoom`.
     """
     share = np.asarray(odds, float) / np.sum(odds)
     images, labels = [], []
-    for which in rng.choice(len(sets), size=count, p=share):
-        image_HW3, map_HW = sets[which].item(int(rng.integers(len(sets[which]))))
-        window = view((image_HW3.shape[1], image_HW3.shape[0]), to_wh, zoom, rng)
+    drawn = rng.choice(len(sets), size=count, p=share)
+    for which in drawn:
+        image_HW3, map_HW, wanted = _picture(sets[which], rng)
+        within = zooms[which] if zooms else zoom
+        least = getattr(sets[which], "least", 0.0)
+        for _ in range(1 if wanted is None else TRIES):
+            window = view((image_HW3.shape[1], image_HW3.shape[0]), to_wh, within, rng)
+            labels_hw = window.labels(map_HW, fill=IGNORE)
+            if wanted is None or float((labels_hw == wanted).mean()) > least:
+                break
         images.append(window.image(image_HW3, fill=GREY))
-        labels.append(window.labels(map_HW, fill=IGNORE))
-    return {"images": np.stack(images), "labels": np.stack(labels).astype(np.int32)}
+        labels.append(labels_hw)
+    found = {"images": np.stack(images), "labels": np.stack(labels).astype(np.int32)}
+    return {**found, "sets": drawn.astype(np.int32)}
+
+
+def _picture(chosen: Labelled, rng: np.random.Generator) -> tuple[Picture, Map, int | None]:
+    """A picture of a set with its map, and the output that its view should show, if any."""
+    if (draw := getattr(chosen, "drawn", None)) is not None:
+        image_HW3, map_HW, wanted = draw(rng)
+        return image_HW3, map_HW, wanted
+    return *chosen.item(int(rng.integers(len(chosen)))), None
