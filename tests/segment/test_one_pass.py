@@ -67,6 +67,13 @@ def test_a_class_does_not_depend_on_its_company(backbone, net, seen) -> None:
     assert torch.allclose(torch.cat(pieces, 1), whole, atol=2e-5)
 
 
+def test_each_picture_may_have_classes_of_its_own(backbone, net, seen) -> None:
+    texts = class_texts(backbone, NAMES, net.config.templates)
+    whole, chosen = net(seen, texts), torch.tensor([[3, 0], [1, 4]])
+    own = net(seen, texts, None, chosen)
+    assert torch.allclose(own, torch.stack([whole[b, chosen[b]] for b in range(2)]), atol=2e-5)
+
+
 def test_a_picture_does_not_depend_on_its_batch(backbone, net, seen) -> None:
     texts = class_texts(backbone, NAMES, net.config.templates)
     one = net(see(backbone, pictures()[1:], tap_layout(backbone.unet)), texts)

@@ -59,14 +59,17 @@ def test_the_list_of_a_batch(config) -> None:
     assert all(torch.equal(first[key], again[key]) for key in first)
     known = load_names(task)
     assert set(known) == {*SEEN, *(one.name for one in Vocabulary.load("toybox") if not one.thing)}
-    places = set(first["labels"].unique().tolist()) - {IGNORE}
-    asked = first["asked"].tolist()
-    assert len(set(asked)) == len(asked) >= 6 and max(places) < len(asked)
-    assert len(places) < len(asked), "no class is asked for that is not shown"
     whole = prepared(config).batch(3, 0, 1)
-    assert len(whole["asked"]) == len(task.learnt)
-    assert torch.equal(whole["labels"] == IGNORE, first["labels"] == IGNORE)
-    for k, told in zip(asked, first["told"].tolist(), strict=True):
+    assert first["asked"].shape == (2, 6) and whole["asked"].shape == (2, len(task.learnt))
+    for asked, labels, every, truth in zip(
+        first["asked"], first["labels"], whole["asked"], whole["labels"], strict=True
+    ):
+        places = set(labels.unique().tolist()) - {IGNORE}
+        assert len(set(asked.tolist())) == 6 and len(places) < 6, "no class is asked for that is not shown"
+        for k in range(6):
+            where = every.tolist().index(int(asked[k]))
+            assert torch.equal(labels == k, truth == where)
+    for k, told in enumerate(first["told"].tolist()):
         assert -1 <= told < len(task.vectors[k])
 
 

@@ -43,7 +43,7 @@ class ContentAttention(nn.Module):
         )
         self.read_text = nn.Sequential(nn.LayerNorm(config.text_width), nn.Linear(config.text_width, width))
         self.read_map = nn.Conv2d(width, width, 1)
-        self.scale = nn.Parameter(torch.full((heads,), 2.0))
+        self.scale = nn.Parameter(torch.full((heads,), 5.0))
         self.attend = nn.Linear(config.own + heads, config.looks)
         self.take_in = nn.Sequential(
             nn.LayerNorm(width * config.looks + width),
@@ -51,7 +51,7 @@ class ContentAttention(nn.Module):
             nn.GELU(),
             nn.Linear(2 * width, width),
         )
-        self.look_scale = nn.Parameter(torch.full((config.looks,), 2.0))
+        self.look_scale = nn.Parameter(torch.full((config.looks,), 5.0))
 
     def forward(
         self, fused_BFhw: Tensor, asked: tuple[Asked, ...], texts: ClassTexts, hidden_K: Tensor | None = None

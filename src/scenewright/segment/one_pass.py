@@ -53,7 +53,7 @@ class OnePass(nn.Module):
         self.attention = ContentAttention(config)
         self.enter = nn.Conv2d(self.attention.channels, cost, 1)
         self.guide = nn.Conv2d(width, cost, 1)
-        self.clean = nn.ModuleList(Residual(cost) for _ in range(config.rounds))
+        self.clean = nn.ModuleList(Residual(cost, plain=True) for _ in range(config.rounds))
         sides = [config.stride // 2 ** (k + 1) for k in range(config.doublings)]
         widths = [max(4, cost // 2 ** (k + 1)) for k in range(config.doublings)]
         self.edges = nn.ModuleList(
@@ -114,9 +114,16 @@ class OnePass(nn.Module):
         with torch.device(next(unet.parameters()).device):
             return cls(config)
 
-    def forward(self, seen: Seen, texts: ClassTexts, hidden_K: Tensor | None = None) -> Tensor:
-        """Logits [B, K, y, x] in float32, cells of `config.fine` pixels; see `content` for `hidden_K`."""
-        return self.logits(self.context(seen), texts, hidden_K)
+    def forward(
+        self,
+        seen: Seen,
+        texts: ClassTexts,
+        hidden_K: Tensor | None = None,
+        chosen_BJ: Tensor | None = None,
+    ) -> Tensor:
+        """Logits [B, K, y, x] in float32, cells of `config.fine` pixels; see `logits`, and `content` for
+        `hidden_K`."""
+        return self.logits(self.context(seen), texts, hidden_K, chosen_BJ)
 
     def context(self, seen: Seen) -> Context:
         """What is computed once for pictures. Raises ModelError for maps of another network."""
@@ -142,9 +149,20 @@ class OnePass(nn.Module):
             edges.append(stem(nnf.pixel_unshuffle(seen.image_B3YX.float(), side)))
         return Context(fused_BFhw, seen.asked, self.guide(fused_BFhw), tuple(edges))
 
-    def logits(self, context: Context, texts: ClassTexts, hidden_K: Tensor | None = None) -> Tensor:
-        """Logits [B, K, y, x] of some classes; those of a class are the same in every company."""
+    def logits(
+        self,
+        context: Context,
+        texts: ClassTexts,
+        hidden_K: Tensor | None = None,
+        chosen_BJ: Tensor | None = None,
+    ) -> Tensor:
+        """Logits [B, K, y, x] of some classes; those of a class are the same in every company.
+
+        With `chosen_BJ`, places among the K, each picture has logits of its own J of them, [B, J, y, x].
+        """
         cost_BKChw = self.attention(context.fused_BFhw, context.asked, texts, hidden_K)
+        if chosen_BJ is not None:
+            cost_BKChw = cost_BKChw[torch.arange(len(chosen_BJ), device=chosen_BJ.device)[:, None], chosen_BJ]
         batch, classes = cost_BKChw.shape[:2]
         rows = cost_BKChw.flatten(0, 1)
         x = self.enter(rows) + _each(context.guide_BChw, classes)
@@ -152,7 +170,7 @@ class OnePass(nn.Module):
             x = block(x)
         for enlarge, edge_BCyx in zip(self.enlarge, context.edges, strict=True):
             larger = nnf.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-            x = nnf.gelu(enlarge(larger) + _each(edge_BCyx, classes))
+            x = nnf.relu(enlarge(larger) + _each(edge_BCyx, classes))
         size = (int(x.shape[-2]), int(x.shape[-1]))
         return (self.last(x) + _resized(self.short(rows), size)).view(batch, classes, *size).float()
 
@@ -178,18 +196,18 @@ class CellNorm(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions beside the identity."""
+    """Two 3x3 convolutions beside the identity; `plain` without a norm before them."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, plain: bool = False) -> None:
         super().__init__()
-        self.norm = CellNorm(channels)
+        self.norm = nn.Identity() if plain else CellNorm(channels)
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x_BChw: Tensor) -> Tensor:
         """x with what they add."""
-        added: Tensor = self.second(nnf.gelu(self.first(self.norm(x_BChw))))
+        added: Tensor = self.second(nnf.relu(self.first(self.norm(x_BChw))))
         return x_BChw + added
 
 

@@ -1,14 +1,15 @@
 """Training a one-pass segmenter: the drawing network is frozen, its content attention and decoder learn.
 
-A batch of pictures is asked for one list of classes: those it shows, and others that it does not (negatives),
-each told by one of its names, or by the mean of all. Cross-entropy over the list, plus one minus Dice's
+Every picture is asked for a list of classes: those it shows, and others that it does not (negatives), each
+told by one of its names, or by the mean of all. Cross-entropy over the list, plus one minus Dice's
 coefficient of the classes shown; pixels of which nothing is known, or whose class is not in the list, count
 for nothing. Of some classes the vector is hidden, so that the network's own attention, which knows every
 word, has to serve (see `segment.content`).
 
 Classes that are not among the seen ones are never named, and their pixels count for nothing.
 
-Letters: B pictures, K classes asked for, D text width, H W pixels, y x cells of the logits.
+Letters: B pictures, K classes that are learnt, J of them that a picture is asked for, D text width, H W
+pixels, y x cells of the logits.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class SegmentTraining:
     renders: AnnotatedSource | None = None  # pictures that are drawn, beside them
     seen: tuple[str, ...] = ()  # things that are learnt; none: all classes
     unseen: tuple[str, ...] = ()  # classes that are scored apart
-    asked: int = 0  # classes in the list of a batch, about; 0: all that are learnt
+    asked: int = 0  # classes that each picture is asked for; 0: all that are learnt
     names: Literal["any", "first"] = "any"  # a class is told by any of its names, or always by the first
     text_dropout: float = 0.2  # share of classes whose vector is hidden in a step
     size_wh: tuple[int, int] = (128, 128)
@@ -196,7 +197,7 @@ class SegmentTask:
         if self.config.class_weights == "none":
             return torch.ones(size)
         labels_BHW = self._views(stream_rng(self.loop.seed, "weights"), COUNTED)["labels"]
-        places = self._table(range(size))[labels_BHW]
+        places = self._places(labels_BHW)
         share_K = np.bincount(places[places != IGNORE], minlength=size) / max(1, places.size)
         weight_K = 1 / np.sqrt(share_K + 1e-3)
         return torch.tensor(weight_K / (weight_K * share_K).sum() * share_K.sum(), dtype=torch.float32)
@@ -204,72 +205,82 @@ class SegmentTask:
     def _views(self, rng: np.random.Generator, count: int) -> dict[str, Any]:
         return batch([self.pictures], [1.0], count, self.config.size_wh, self.config.zoom, rng)
 
-    def _table(self, asked: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """From outputs of the label space to places in a list of learnt classes (`IGNORE`: not in it)."""
+    def _places(self, labels_BHW: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Outputs of the label space as places among the learnt classes (`IGNORE`: none of them)."""
         table = np.full(IGNORE + 1, IGNORE, np.int64)
-        for place, k in enumerate(asked):
-            table[self.learnt[k]] = place
-        return table
+        table[list(self.learnt)] = np.arange(len(self.learnt))
+        return table[labels_BHW]
 
     def groups(self) -> list[dict[str, Any]]:
         """Weight decay for matrices and convolutions."""
         return parameter_groups(self.modules)
 
     def batch(self, step: int, rank: int, size: int) -> dict[str, Tensor]:
-        """images_BHW3 (uint8), labels_BHW (places in the list, `IGNORE`), and the list: asked_K (places among
-        the learnt classes), told_K (which vector; -1: the mean) and hidden_K."""
-        config = self.config
+        """images_BHW3 (uint8), labels_BHW (places in the picture's list, `IGNORE`), the lists asked_BJ
+        (places among the learnt classes), told_K (which vector; -1: the mean) and hidden_K."""
         rng = stream_rng(self.loop.seed, "segment", step, rank)
         made = self._views(rng, self.loop.batch_size)
-        asked = self._asked(made["labels"], rng)
-        counts = [len(self.vectors[k]) for k in asked]
+        places_BHW = self._places(made["labels"])
+        asked = [self._asked(places_HW, rng) for places_HW in places_BHW]
+        counts = [len(one) for one in self.vectors]
         told = [int(rng.integers(n)) if n > 1 and rng.random() < 0.5 else -1 for n in counts]
-        labels_BHW = self._table(asked)[made["labels"]]
+        labels_BHW = np.full(places_BHW.shape, IGNORE, np.int32)
+        for row, own in zip(range(len(asked)), asked, strict=True):
+            for place, k in enumerate(own):
+                labels_BHW[row][places_BHW[row] == k] = place
         return {
             "images": torch.from_numpy(made["images"]),
-            "labels": torch.from_numpy(labels_BHW.astype(np.int32)),
+            "labels": torch.from_numpy(labels_BHW),
             "asked": torch.tensor(asked),
             "told": torch.tensor(told),
-            "hidden": torch.from_numpy(rng.random(len(asked)) < config.text_dropout),
+            "hidden": torch.from_numpy(rng.random(len(counts)) < self.config.text_dropout),
         }
 
-    def _asked(self, labels_BHW: Any, rng: np.random.Generator) -> list[int]:
-        """Classes that are shown and others, in random order."""
-        every = range(len(self.learnt))
-        shown = set(np.unique(self._table(every)[labels_BHW]).tolist()) - {IGNORE}
-        if not self.config.asked:
-            return [int(k) for k in rng.permutation(len(self.learnt))]
-        others = [k for k in every if k not in shown]
-        more = rng.permutation(others)[: max(0, self.config.asked - len(shown))]
-        return [int(k) for k in rng.permutation([*sorted(shown), *more.tolist()])]
+    def _asked(self, places_HW: Any, rng: np.random.Generator) -> list[int]:
+        """Classes that are shown, the largest first if there are too many, and others; in random order."""
+        size = len(self.learnt)
+        count = min(self.config.asked or size, size)
+        pixels_K = np.bincount(places_HW[places_HW != IGNORE].ravel(), minlength=size)
+        shown = [int(k) for k in np.argsort(-pixels_K, kind="stable") if pixels_K[k]][:count]
+        others = [k for k in range(size) if k not in shown]
+        more = rng.permutation(others)[: count - len(shown)]
+        return [int(k) for k in rng.permutation([*shown, *more.tolist()])]
 
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Any]]:
-        """Cross-entropy over the list of classes, and the Dice term; logs the share of right pixels."""
+        """Cross-entropy over the lists, weighted by class, and the Dice term; logs the share of right
+        pixels."""
+        label_BHW = batch["labels"].long()
+        first = self.config.sparse // 2
+        label_BHW = label_BHW[:, first :: self.config.sparse, first :: self.config.sparse]
+        logits_BJyx = self._logits(batch, generator)
+        logits_BJHW = nnf.interpolate(logits_BJyx, label_BHW.shape[1:], mode="bilinear", align_corners=False)
+        known_BHW = label_BHW != IGNORE
+        weight_BJ = self.weight_K[batch["asked"]]
+        place_BHW = torch.where(known_BHW, label_BHW, 0)
+        weight_BHW = weight_BJ.gather(1, place_BHW.flatten(1)).view_as(place_BHW) * known_BHW
+        entropy_BHW = nnf.cross_entropy(logits_BJHW, label_BHW, ignore_index=IGNORE, reduction="none")
+        entropy = (entropy_BHW * weight_BHW).sum() / known_BHW.sum().clamp(min=1)
+        pairs = zip(logits_BJHW, label_BHW, strict=True)
+        dice = torch.stack([soft_dice_loss(one[None], own[None], IGNORE) for one, own in pairs]).mean()
+        right = (logits_BJHW.detach().argmax(1) == label_BHW)[known_BHW].float().mean()
+        found = entropy + self.config.dice_weight * dice
+        return found, {"right": torch.nan_to_num(right), "entropy": entropy.detach(), "dice": dice.detach()}
+
+    def _logits(self, batch: dict[str, Tensor], generator: torch.Generator) -> Tensor:
+        """Logits [B, J, y, x] of the classes that each picture is asked for."""
         from scenewright.segment.see import see_signal, with_keys
 
         signal_BCHW = batch["images"].permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1.0
         signal_BCHW = disturbed(signal_BCHW, self.config.disturbance, generator)
         seen = see_signal(self.backbone, signal_BCHW, self.layout, timestep=self.net.config.timestep)
+        union, chosen_BJ = batch["asked"].unique(return_inverse=True)
+        told = batch["told"].tolist()
         vectors = [
-            self.vectors[k].mean(0) if told < 0 else self.vectors[k][told]
-            for k, told in zip(batch["asked"].tolist(), batch["told"].tolist(), strict=True)
+            self.vectors[k].mean(0) if told[k] < 0 else self.vectors[k][told[k]] for k in union.tolist()
         ]
         texts = with_keys(self.backbone.unet, torch.stack(vectors))
-        logits_BKyx = self.net(seen, texts, batch["hidden"])
-        label_BHW = batch["labels"].long()
-        first = self.config.sparse // 2
-        label_BHW = label_BHW[:, first :: self.config.sparse, first :: self.config.sparse]
-        logits_BKHW = nnf.interpolate(logits_BKyx, label_BHW.shape[1:], mode="bilinear", align_corners=False)
-        weight_K = self.weight_K[batch["asked"]]
-        known_BHW = label_BHW != IGNORE
-        entropy_BHW = nnf.cross_entropy(
-            logits_BKHW, label_BHW, weight_K, ignore_index=IGNORE, reduction="none"
-        )
-        entropy = entropy_BHW.sum() / known_BHW.sum().clamp(min=1)
-        dice = soft_dice_loss(logits_BKHW, label_BHW, IGNORE)
-        right = (logits_BKHW.detach().argmax(1) == label_BHW)[known_BHW].float().mean()
-        found = entropy + self.config.dice_weight * dice
-        return found, {"right": torch.nan_to_num(right), "entropy": entropy.detach()}
+        found: Tensor = self.net(seen, texts, batch["hidden"][union], chosen_BJ)
+        return found
 
     def validate(self, step: int, out: Path) -> dict[str, float]:
         """With the whole vocabulary as prompts: mIoU, that of each group, pixel accuracy; and a sheet."""
