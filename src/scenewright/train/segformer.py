@@ -1,9 +1,10 @@
 """Training a SegFormer on real pictures, synthetic ones, or both in a stated ratio.
 
-Real pictures are renders of a drawn world, or Records of any folder; synthetic ones are Records that a model
-drew, with masks or label maps. Cross-entropy with classes weighted by the inverse root of their frequency,
-plus one minus the soft Jaccard index (`scenewright.train.segmenter`), which is close to what is measured:
-dataset-level mIoU, over all classes and over seen, unseen and all other ones apart.
+Real pictures are renders of a drawn world, Records of any folder, or datasets of streets; synthetic ones were
+drawn by a model, with masks or label maps. Rare classes of real pictures can be shown more often, and colours
+changed (the usual baseline for looks that were never labelled). Cross-entropy with classes weighted by the
+inverse root of their frequency, plus one minus the soft Jaccard index (`scenewright.train.segmenter`), which
+is close to what is measured: dataset-level mIoU, over all classes and over seen, unseen and all others apart.
 
 Letters: B pictures, H W pixels, K classes.
 """
@@ -33,12 +34,13 @@ from scenewright.models.segformer import (
 from scenewright.scene import IGNORE
 from scenewright.scene.label_space import LabelSpace
 from scenewright.train.annotated import CHECK_SEED, AnnotatedSource, open_annotated
-from scenewright.train.augment import Disturbance, disturbed
+from scenewright.train.augment import Disturbance, Photometric, disturbed, recoloured
 from scenewright.train.data import stream_rng
-from scenewright.train.labelled import Hidden, Joined, Labelled, RenderSet, batch, open_records
+from scenewright.train.labelled import Hidden, Joined, Labelled, RenderSet, batch
 from scenewright.train.optimise import parameter_groups
 from scenewright.train.progress import say
 from scenewright.train.segmenter import soft_jaccard_loss
+from scenewright.train.streets import open_pictures, rare
 
 if TYPE_CHECKING:
     from scenewright.train.recipe import LoopConfig
@@ -58,7 +60,7 @@ class SegformerTraining:
     net: SegformerSize = field(default_factory=SegformerSize)  # of a fresh network
     vocabulary: str = "toybox"
     things: bool = True  # only countable classes; stuff is background
-    real: tuple[Path, ...] = ()  # folders of Records that count as real
+    real: tuple[Path, ...] = ()  # folders of Records, or datasets of streets, that count as real
     renders: AnnotatedSource | None = None  # real pictures that are drawn
     synthetic: tuple[Path, ...] = ()  # folders of Records that a model drew
     real_count: int = 0  # the first so many Records of `real`; 0: all of them
@@ -69,7 +71,15 @@ class SegformerTraining:
     unseen: tuple[str, ...] = ()
     size_wh: tuple[int, int] = (128, 128)
     zoom: tuple[float, float] = (0.8, 1.4)
+    synthetic_zoom: tuple[float, float] | None = None  # of synthetic pictures; None: the same
+    rare: float = 0.0  # temperature of rare-class sampling of real pictures; 0 switches it off
+    rare_least: tuple[float, float] = (
+        0.0015,
+        0.003,
+    )  # share of a picture, of a view, to be drawn for a class
     disturbance: Disturbance = field(default_factory=Disturbance)
+    colour: Photometric = field(default_factory=Photometric)  # colours from picture to picture; off
+    head_lr: float = 1.0  # rate of the decoder, times that of the rest
     class_weights: Literal["root", "none"] = "root"  # inverse root of the frequency, or all equal
     jaccard_weight: float = 0.5  # of the soft Jaccard term beside the cross-entropy
     sparse: int = 2  # losses are taken at every so many-th pixel across and down, at others each time
@@ -95,8 +105,14 @@ class SegformerTraining:
             )
         if self.sparse < 1:
             raise InputError(f"sparse is {self.sparse}; expected 1 (every pixel) or more")
-        if not 0 < self.zoom[0] <= self.zoom[1]:
-            raise InputError(f"zoom is {self.zoom}; expected two factors above 0, the smaller first")
+        for zoom in (self.zoom, self.synthetic_zoom or self.zoom):
+            if not 0 < zoom[0] <= zoom[1]:
+                raise InputError(f"zoom is {zoom}; expected two factors above 0, the smaller first")
+        if not self.rare >= 0 or not 0 <= self.colour.chance <= 1 or not self.head_lr > 0:
+            raise InputError(
+                f"rare is {self.rare}, colour.chance {self.colour.chance}, head_lr {self.head_lr}; expected "
+                "a temperature from 0, a chance from 0 to 1, and a factor above 0"
+            )
         return SegformerTask(self, loop)
 
 
@@ -127,6 +143,7 @@ class SegformerTask:
         parts = {"synthetic": self._synthetic(), "real": self._real()}
         sized = zip(parts, parts.values(), config.mix, strict=True)
         used = [(name, part, odds) for name, part, odds in sized if odds > 0 and part is not None]
+        self.names = tuple(name for name, *_ in used)
         self.sets = tuple(part for _, part, _ in used)
         self.odds = tuple(odds for *_, odds in used)
         self.counts = {name: len(part) for name, part, _ in used}
@@ -137,7 +154,7 @@ class SegformerTask:
         config = self.config
         if not config.mix[0] > 0:
             return None
-        return open_records(config.synthetic, self.space, config.synthetic_count)
+        return open_pictures(config.synthetic, self.space, config.synthetic_count)
 
     def _real(self) -> Labelled | None:
         config = self.config
@@ -145,16 +162,17 @@ class SegformerTask:
             return None
         found: list[Labelled] = []
         if config.real:
-            found.append(open_records(config.real, self.space, config.real_count))
+            found.append(open_pictures(config.real, self.space, config.real_count))
         if config.renders is not None:
             found.append(RenderSet(open_annotated([config.renders], config.cache, say), self.space))
         joined = found[0] if len(found) == 1 else Joined(tuple(found))
-        return Hidden(joined, self.hidden) if self.hidden else joined
+        shown = Hidden(joined, self.hidden) if self.hidden else joined
+        return rare(shown, config.rare, *config.rare_least) if config.rare else shown
 
     def _checks(self) -> Labelled:
         config = self.config
         if config.check:
-            return open_records(config.check, self.space, config.checked)
+            return open_pictures(config.check, self.space, config.checked)
         if config.vocabulary not in ("toybox", "town"):
             raise InputError(
                 f"there is nothing to validate classes of {config.vocabulary!r} on",
@@ -176,20 +194,27 @@ class SegformerTask:
         return torch.tensor(weight_K / (weight_K * share_K).sum() * share_K.sum(), dtype=torch.float32)
 
     def _views(self, rng: np.random.Generator, count: int) -> dict[str, Any]:
-        return batch(self.sets, self.odds, count, self.config.size_wh, self.config.zoom, rng)
+        config = self.config
+        zooms = {"real": config.zoom, "synthetic": config.synthetic_zoom or config.zoom}
+        each = [zooms[name] for name in self.names]
+        return batch(self.sets, self.odds, count, config.size_wh, config.zoom, rng, each)
 
     def groups(self) -> list[dict[str, Any]]:
-        """Weight decay for kernels only."""
-        return parameter_groups(self.modules)
+        """Weight decay for kernels only; the decoder with a rate of its own."""
+        if self.config.head_lr == 1.0:
+            return parameter_groups(self.modules)
+        body, head = {"net": self.net.segformer}, {"net": self.net.decode_head}
+        return [*parameter_groups(body), *parameter_groups(head, lr_scale=self.config.head_lr)]
 
     def batch(self, step: int, rank: int, size: int) -> dict[str, Tensor]:
-        """images_BHW3 (uint8) and labels_BHW (int32, `IGNORE` where nothing is known)."""
+        """images_BHW3 (uint8), labels_BHW (int32, `IGNORE` where nothing is known), sets_B (of `names`)."""
         made = self._views(stream_rng(self.loop.seed, "segformer", step, rank), self.loop.batch_size)
         return {key: torch.from_numpy(value) for key, value in made.items()}
 
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Any]]:
         """Weighted cross-entropy and the soft Jaccard term, over pixels of which something is known."""
         signal_BCHW = batch["images"].permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1.0
+        signal_BCHW = recoloured(signal_BCHW, self.config.colour, generator)
         signal_BCHW = disturbed(signal_BCHW, self.config.disturbance, generator)
         label_BHW = batch["labels"].long()
         logits_BKhw = self.net(pixel_values=self.prepared(signal_BCHW)).logits
@@ -203,7 +228,10 @@ class SegformerTask:
         jaccard = soft_jaccard_loss(logits_BKHW, label_BHW, IGNORE)
         right = (logits_BKHW.detach().argmax(1) == label_BHW)[known_BHW].float().mean()
         found = entropy + self.config.jaccard_weight * jaccard
-        return found, {"right": torch.nan_to_num(right), "entropy": entropy.detach()}
+        numbers = {"right": torch.nan_to_num(right), "entropy": entropy.detach()}
+        if "synthetic" in self.names:
+            numbers["synthetic"] = (batch["sets"] == self.names.index("synthetic")).float().mean()
+        return found, numbers
 
     def _thinned(
         self, logits_BKHW: Tensor, label_BHW: Tensor, generator: torch.Generator
@@ -246,6 +274,8 @@ class SegformerTask:
         notes = {
             "pictures": self.counts,
             "mix": list(self.config.mix),
+            "rare": self.config.rare,
+            "colour": self.config.colour.chance,
             "hidden": list(self.config.hidden),
             "samples": self.loop.steps * self.loop.batch_size * self.loop.accumulate,
             "seed": self.loop.seed,
