@@ -70,22 +70,26 @@ class Workshop:
                 f"{made.different[0]}",
                 "figures would not be comparable; constraints.txt names the version of Pillow",
             )
-        return self._judged(folder, [path.stem for path in made.pictures], RENDERS)
+        return self.judged(folder, [path.stem for path in made.pictures], RENDERS)
 
     def drawn(self, name: str, count: int, seed: int, options: GenerateOptions) -> Run:
-        """The first `count` scenes drawn with noise seed `seed` (from 1), judged. Raises ScenewrightError
-        when pictures fail, InputError for pictures in the folder that were made in another way."""
-        folder = self.out / PICTURES / f"{name}-{seed}"
-        jobs = scene_jobs(count, seed)
-        words = self._words(f"pictures, {name}, seed {seed}")
-        written = write(self.bundle, jobs, options, folder, overlays=False, on_progress=words)
+        """The first `count` scenes drawn with noise seed `seed` (from 1), judged. Raises as `made`."""
+        return self.made(f"{name}-{seed}", f"{name}, seed {seed}", scene_jobs(count, seed), options)
+
+    def made(self, folder: str, title: str, jobs: Sequence[Job], options: GenerateOptions) -> Run:
+        """Jobs drawn into a folder of the pictures, and judged. Raises ScenewrightError when pictures fail,
+        InputError for pictures in the folder that were made in another way."""
+        place = self.out / PICTURES / folder
+        words = self._words(f"pictures, {title}")
+        written = write(self.bundle, jobs, options, place, overlays=False, on_progress=words)
         if written.failed:
             raise ScenewrightError(
                 f"{written.failed} pictures failed", f"{written.failures} says why; the others are kept"
             )
-        return self._judged(folder, [job.name for job in jobs], f"{name}, seed {seed}")
+        return self.judged(place, [job.name for job in jobs], title)
 
-    def _judged(self, folder: Path, names: Sequence[str], title: str) -> Run:
+    def judged(self, folder: Path, names: Sequence[str], title: str) -> Run:
+        """The pictures of these names in a folder, judged."""
         wanted = set(names)
         samples = [one for one in read_samples(folder).samples if one.name in wanted]
         words = self._words(f"pictures judged, {title}")
