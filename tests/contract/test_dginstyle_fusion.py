@@ -23,6 +23,9 @@ from scenewright.backbone.loop import StepInfo, sample
 from scenewright.backbone.noise import Noise
 from scenewright.backbone.paste import drawn, paste
 from scenewright.backbone.windows import cover, windowed
+from scenewright.flows.fusion import corners, kept_cells
+from scenewright.scene import Scene, SemanticMap
+from scenewright.scene.segments import segments
 from scenewright.testing.networks import STABLE_DIFFUSION_BETAS
 
 TOLERANCE = 1e-4
@@ -136,6 +139,23 @@ def test_fusion_trajectories_equal_the_originals(cases, order, max_rows):
             assert error < TOLERANCE, f"{case['set']}/{case['name']} step {index}: {error:.2e}"
             checked += 1
     assert checked >= 3
+
+
+def test_the_kept_cells_are_those_of_the_original(cases):
+    """Large segments of the label map, and the cell that each pixel's corner belongs to."""
+    checked = 0
+    for case, arrays in cases:
+        if case["inpaint"]:
+            label, threshold = arrays["label"], case["component_area_threshold"]
+            large = segments(label, above_px=threshold) > 0
+            assert np.array_equal(large, arrays["inpaint_mask_px"].reshape(label.shape) > 0)
+            recorded = arrays["inpaint_mask_latent"].reshape(case["latent_hw"]) > 0
+            assert np.array_equal(corners(large, tuple(case["latent_hw"])), recorded)
+            scene = Scene("", label.shape[::-1], semantic_map=SemanticMap.from_labels(label, "cityscapes"))
+            kept = kept_cells([scene], threshold / label.size, tuple(case["latent_hw"]))
+            assert np.array_equal(kept[0, 0].numpy() > 0, recorded)
+            checked += 1
+    assert checked >= 1
 
 
 def test_timesteps_and_noise_levels_are_the_recorded_ones(cases):

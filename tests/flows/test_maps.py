@@ -147,6 +147,17 @@ def test_the_command_draws_maps_with_a_grid(cli, model: str, street: Path, tmp_p
     assert bad.code == 2 and "unknown weather 'windy'" in bad.err
 
 
+def test_the_shipped_list_is_found_by_its_name(cli, model: str, tmp_path: Path) -> None:
+    ended = cli(
+        "generate", "streets.json", "--vocabulary", "town", "--model", model, "--steps", 1, "--guidance", 1,
+        "--crop", 96, "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    found = [Record.load(path).scene for path in ended.out.splitlines()[:4]]
+    assert [one.extra[KEY]["class"] for one in found] == ["bus", "traffic light", "car", "rider"]
+    assert all(one.extra[KEY]["class"] in one.prompt for one in found)
+
+
 def test_the_published_maps_and_their_list(cli, model: str, data_dir: Path, tmp_path: Path) -> None:
     place = data_dir / "gta_labels" / "gen_file.json"
     if not place.is_file():

@@ -111,7 +111,7 @@ def kept_cells(scenes: Sequence[Scene], share: float, size_hw: tuple[int, int]) 
             )
         labels_HW = scene.semantic_map.labels()
         skip = (65535, Vocabulary.load(scene.semantic_map.vocabulary).ignore)
-        large_HW = segments(labels_HW, above_px=share * labels_HW.size, skip=skip) > 0
+        large_HW = segments(labels_HW, above_px=round(share * labels_HW.size, 6), skip=skip) > 0
         found.append(torch.from_numpy(corners(large_HW, size_hw).astype(np.float32))[None])
     return torch.stack(found)
 

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 KEY = "dginstyle"
 """Where a scene's `extra` says what it was made from."""
 
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "town"
+"""Four maps of the drawn town, and ``streets.json``, a list of them."""
+
 STREETS = ("cityscapes", "town")
 """Vocabularies whose files may be named and numbered as street datasets do."""
 
@@ -90,7 +93,9 @@ def read_map(path: Path, vocabulary: str) -> NDArray[np.uint16]:
 
 
 def _scenes(path: Path, space: LabelSpace) -> Iterator[Named]:
-    """The map in a file, or those that a list names."""
+    """The map in a file, or those that a list names; shipped ones are found by their name."""
+    if not path.exists() and (EXAMPLES / path.name).is_file():
+        path = EXAMPLES / path.name
     content = read_bytes(path)
     if is_picture(content):
         yield _scene(path, space, {})
