@@ -8,12 +8,14 @@ from scenewright.cli.reproduce_gligen import gligen
 from scenewright.cli.reproduce_grounding import grounding
 from scenewright.cli.reproduce_instancediffusion import instancediffusion
 from scenewright.cli.reproduce_loop import loop
+from scenewright.cli.reproduce_segdiffusion import segdiffusion
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.command("gligen")(gligen)
 app.command("grounding")(grounding)
 app.command("instancediffusion")(instancediffusion)
 app.command("loop")(loop)
+app.command("segdiffusion")(segdiffusion)
 
 
 @app.callback()

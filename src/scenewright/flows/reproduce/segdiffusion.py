@@ -1,0 +1,316 @@
+"""Open-vocabulary segmentation in miniature: train, score on held-out drawings, compare, show.
+
+Every training and every count of pixels is kept: the same command continues where it was stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scenewright.evaluate.bootstrap import weights
+from scenewright.evaluate.measures import Measure
+from scenewright.evaluate.semantic import SemanticScore, semantic_score
+from scenewright.evaluate.splits import SEEN, UNSEEN
+from scenewright.flows.evaluate import RESULTS, Progress
+from scenewright.flows.held_out import drawings
+from scenewright.flows.reproduce.figures import Value, mean
+from scenewright.flows.reproduce.loop_scores import read_counts, write_counts
+from scenewright.flows.reproduce.results import Verdict, plain
+from scenewright.flows.reproduce.segdiffusion_plan import (
+    CLAIM,
+    DIFFERS,
+    NAMED,
+    ON,
+    REPRODUCTION,
+    SETS,
+    Scored,
+    SegCell,
+    SegOptions,
+    TrainCell,
+)
+from scenewright.flows.segment import PictureSegmenter
+from scenewright.flows.segment_options import SegmentOptions, spoken
+from scenewright.flows.write import check_folder
+from scenewright.scene import Vocabulary
+from scenewright.scene.files import atomic_write, to_json_bytes
+from scenewright.scene.label_space import LabelSpace, load
+from scenewright.world.drawn import Drawn
+
+CELLS, SHARED = "trainings", "cache"
+TABLE, PLOT, SHEET = "table.md", "sets.png", "sheet.png"
+
+BATCH = 8
+"""Pictures that are segmented together."""
+
+Maps = Callable[[Sequence[NDArray[np.uint8]]], list[NDArray[Any]]]
+"""Label maps, in outputs of a label space, of pictures."""
+
+Figures = Mapping[str, Mapping[str, Value]]
+"""By what was scored, then by metric: the mean over seeds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegResults:
+    """What was found: figures by variant, those of each seed, verdicts, what the figures are figures of."""
+
+    figures: Mapping[str, Figures]
+    seeds: Mapping[str, Mapping[str, Sequence[float]]]
+    verdicts: Sequence[Verdict]
+    about: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON document."""
+        return {
+            "reproduction": REPRODUCTION,
+            "claim": CLAIM,
+            "differs": list(DIFFERS),
+            **self.about,
+            "figures": {
+                variant: {
+                    name: {metric: plain(value.estimate()) for metric, value in values.items()}
+                    for name, values in sets.items()
+                }
+                for variant, sets in self.figures.items()
+            },
+            "seeds": {variant: dict(values) for variant, values in self.seeds.items()},
+            "verdicts": [
+                {"claim": one.words, "holds": one.holds, "figures": one.figures} for one in self.verdicts
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class SegReproduced:
+    """The results and the files that show them."""
+
+    results: SegResults
+    files: tuple[Path, ...]
+
+    def lines(self) -> list[str]:
+        """The summary for a terminal."""
+        from scenewright.flows.reproduce.segdiffusion_show import summary
+
+        return [*summary(self.results), "", *(str(path) for path in self.files)]
+
+    def to_json(self) -> dict[str, Any]:
+        """As the command line prints it with --json."""
+        return {**self.results.to_json(), "files": [str(path) for path in self.files]}
+
+
+def reproduce_segdiffusion(
+    options: SegOptions, train: TrainCell, out: Path, on_progress: Progress | None = None
+) -> SegReproduced:
+    """Train, score, measure and show everything in `out`; what is there already is used.
+
+    `train` trains one cell. Raises InputError, StorageError, ModelError, and whatever a training raises.
+    """
+    told = on_progress or (lambda words, done, total: None)
+    cells = options.cells()
+    check_folder(out)
+    counts: dict[str, dict[str, list[SemanticScore]]] = {}
+    for done, cell in enumerate(cells):
+        told("trainings", done, len(cells))
+        for name, score in cell_counts(cell, train, out, told).items():
+            counts.setdefault(cell.variant, {}).setdefault(name, []).append(score)
+    told("trainings", len(cells), len(cells))
+    found = {
+        variant: {name: values(name, scores, options) for name, scores in sets.items()}
+        for variant, sets in counts.items()
+    }
+    seeds = {
+        variant: {
+            metric: [values("toys", [one], options)[metric].value for one in sets["toys"]]
+            for metric in found[variant]["toys"]
+        }
+        for variant, sets in counts.items()
+    }
+    results = SegResults(figures=found, seeds=seeds, verdicts=verdicts(found), about=about(options))
+    return SegReproduced(results, tuple(_write(results, cells, out)))
+
+
+def cell_counts(cell: SegCell, train: TrainCell, out: Path, told: Progress) -> dict[str, SemanticScore]:
+    """Pixel counts of a cell on everything that it is scored on: kept ones, or new ones, after training."""
+    folder, found = out / CELLS / cell.name, {}
+    missing = []
+    for name in ON[cell.variant]:
+        key = f"{cell.digest} {name}"
+        kept = read_counts(key, _counts(folder, name))
+        if kept is None:
+            missing.append(name)
+        else:
+            found[name] = kept
+    if missing:
+        trained = None if cell.variant == "attention" else train(cell, folder, out / SHARED)
+        for name in missing:
+            found[name] = _scored(cell, trained, name, told)
+            write_counts(found[name], f"{cell.digest} {name}", _counts(folder, name))
+    return {name: found[name] for name in ON[cell.variant]}
+
+
+def _counts(folder: Path, name: str) -> Path:
+    return folder / f"{name.replace(' ', '-')}.scores.json"
+
+
+def _scored(cell: SegCell, trained: Path | None, name: str, told: Progress) -> SemanticScore:
+    one, options = SETS[name], cell.options
+    maps, pairs, batch = reader(cell, trained, one), [], []
+    chosen = list(_drawings(one, options.scenes))
+    for done, drawn in enumerate(chosen, start=1):
+        batch.append(drawn)
+        if len(batch) == BATCH or done == len(chosen):
+            labels = maps([each.image for each in batch])
+            truth = [one.space.outputs(each.semantic) for each in batch]
+            pairs += zip(truth, labels, strict=True)
+            batch = []
+            told(f"{name}, {cell.title}", done, len(chosen))
+    return semantic_score(pairs, one.space.scored(), background=False)
+
+
+def _drawings(one: Scored, count: int) -> Iterator[Drawn]:
+    for drawn in drawings(one.set, count):
+        if not one.style or drawn.scene.style == one.style:
+            yield drawn
+
+
+def reader(cell: SegCell, trained: Path | None, one: Scored) -> Maps:
+    """What labels pictures, with every class of the set's vocabulary asked for."""
+    from scenewright.models.load import pick_device
+
+    model = cell.options.model
+    if cell.variant == "closed-set":
+        from scenewright.models.segformer import load_segmenter
+
+        assert trained is not None
+        return load_segmenter(trained, device=pick_device(model.device)).labels
+    segmenter = picture_segmenter(cell, trained)
+    asked = SegmentOptions(vocabulary=told_by(load(one.space.vocabulary), one.words))
+    return lambda images: [one.space.outputs(found.labels) for found in segmenter.segment(images, asked)]
+
+
+def picture_segmenter(cell: SegCell, trained: Path | None) -> PictureSegmenter:
+    """The segmenter of a cell; without a file the network's own attention."""
+    model = cell.options.model
+    if trained is not None:
+        return PictureSegmenter.load(model.name, str(trained), device=model.device, dtype=model.dtype)
+    from scenewright.models.load import load_bundle
+    from scenewright.segment.attention_only import AttentionOnly
+
+    backbone = load_bundle(model.name, model.device, model.dtype).backbone
+    return PictureSegmenter(backbone, AttentionOnly.of(backbone), "attention")
+
+
+def told_by(known: Vocabulary, words: str) -> Vocabulary:
+    """A vocabulary whose classes are told by all their names, the first alone, or one synonym alone."""
+    if words == "all":
+        return known
+    names = {one.id: spoken(one) for one in known}
+    return replace(
+        known,
+        classes=tuple(
+            replace(one, name=names[one.id][min(words == "synonym", len(names[one.id]) - 1)], synonyms=())
+            for one in known
+        ),
+    )
+
+
+def values(name: str, scores: Sequence[SemanticScore], options: SegOptions) -> dict[str, Value]:
+    """Figures on one set: the mean over seeds."""
+    one = SETS[name]
+    weights_BP = weights(scores[0].pictures, options.resamples)
+    parts = dict(options.parts()) if one.space.vocabulary == "toybox" else {"miou": scores[0].names}
+    if name in ("first names", "synonyms"):
+        parts = {"miou": parts["miou"], NAMED: named(one.space)}
+    found = {
+        metric: mean([Value.of(Measure(score.mean_iou_of(names)), weights_BP) for score in scores])
+        for metric, names in parts.items()
+    }
+    pixels = mean([Value.of(Measure(score.pixel_accuracy), weights_BP) for score in scores])
+    return {**found, "pixels": pixels}
+
+
+def named(space: LabelSpace) -> tuple[str, ...]:
+    """Classes with a second name."""
+    return tuple(one.name for one in load(space.vocabulary) if len(spoken(one)) > 1)
+
+
+def verdicts(found: Mapping[str, Figures]) -> list[Verdict]:
+    """The parts of the claim, decided by figures with their intervals."""
+    made: list[Verdict] = []
+    ours = found.get("one-pass", {})
+    if "toys" in ours:
+        for metric, least in ((SEEN, 0.70), (UNSEEN, 0.30)):
+            value = ours["toys"][metric].estimate()
+            holds = None if value.value is None else value.value >= least
+            made.append(
+                Verdict(f"{metric} mIoU is at least {least:.0%}", holds, _percent(ours["toys"][metric]))
+            )
+    if "toys" in ours and "attention" in found:
+        gain = (ours["toys"][UNSEEN] - found["attention"]["toys"][UNSEEN]).estimate()
+        holds = None if gain.low is None else gain.low > 0
+        words = f"{_percent(ours['toys'][UNSEEN])} against {_percent(found['attention']['toys'][UNSEEN])}"
+        made.append(Verdict("unseen mIoU is above that of the attention alone", holds, words))
+    if "synonyms" in ours and "first names" in ours:
+        first, other = ours["first names"][NAMED], ours["synonyms"][NAMED]
+        kept = other.share_of(first).estimate()
+        holds = None if kept.value is None else kept.value > 0.9
+        words = f"{_percent(other)} against {_percent(first)}"
+        made.append(Verdict("synonyms cost less than a tenth of the mIoU", holds, words))
+    return made
+
+
+def _percent(one: Value) -> str:
+    value = one.estimate().value
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def about(options: SegOptions) -> dict[str, Any]:
+    """What the figures are figures of; no clock and no folder."""
+    from scenewright.models.version import version
+
+    return {
+        "version": version(),
+        "model": options.model.name,
+        "pictures": options.pictures,
+        "steps": options.steps or "the recipes'",
+        "seeds": options.seeds,
+        "scenes": options.scenes,
+        "split": options.split,
+        "seen": list(options.classes.seen),
+        "unseen": list(options.classes.unseen),
+        "sets": {name: vars(SETS[name]) for name in SETS},
+        "formula": "mIoU of one confusion matrix over classes that are there or predicted",
+        "bootstrap": {"over": "pictures", "resamples": options.resamples, "seed": 0},
+    }
+
+
+def _write(results: SegResults, cells: Sequence[SegCell], out: Path) -> list[Path]:
+    """``results.json``, ``table.md``, the plot and the sheet."""
+    from scenewright.flows.reproduce.segdiffusion_show import markdown, plot, sheet
+    from scenewright.scene import write_png
+
+    files = [
+        atomic_write(out / RESULTS, to_json_bytes(results.to_json(), indent=1)),
+        atomic_write(out / TABLE, markdown(results).encode("utf-8")),
+        atomic_write(out / PLOT, plot(results)),
+    ]
+    readers = {}
+    for cell in cells:
+        place = _trained(cell, out / CELLS / cell.name)
+        if cell.seed == 1 and (place is not None or cell.variant == "attention"):
+            readers[cell.variant] = reader(cell, place, SETS["toys"])
+    return [*files, write_png(out / SHEET, sheet(readers))]
+
+
+def _trained(cell: SegCell, folder: Path) -> Path | None:
+    """Where the segmenter of a training's folder is, if it is still there."""
+    name = "config.json" if cell.variant == "closed-set" else "segmenter.safetensors"
+    place = folder / "export" / name
+    if not place.is_file():
+        return None
+    return place.parent if cell.variant == "closed-set" else place

@@ -1,0 +1,99 @@
+"""``reproduce segdiffusion`` on a tiny model: everything is trained, scored, kept and shown."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scenewright.errors import InputError
+from scenewright.flows.produce import ModelChoice
+from scenewright.flows.reproduce.segdiffusion import (
+    named,
+    reproduce_segdiffusion,
+    told_by,
+    verdicts,
+)
+from scenewright.flows.reproduce.segdiffusion_plan import HELD_STYLE, ON, SETS, TOYS, SegOptions
+from scenewright.scene import Vocabulary, read_image
+from scenewright.train import segment_cells
+from scenewright.world.surface import STYLES
+
+
+@pytest.fixture(scope="module")
+def options(tiny_model: str) -> SegOptions:
+    model = ModelChoice(name=tiny_model.partition("+")[0], device="cpu", dtype="float32")
+    return SegOptions(
+        pictures=6, steps=1, seeds=2, scenes=4, resamples=100, model=model, only=("one-pass", "attention")
+    )
+
+
+def test_the_plan(options: SegOptions) -> None:
+    whole = replace(options, only=())
+    assert [cell.name for cell in whole.cells()] == [
+        "one-pass-1", "one-pass-2", "two-styles-1", "closed-set-1", "attention-1",
+    ]  # fmt: skip
+    assert len({cell.digest for cell in whole.cells()}) == 5 and HELD_STYLE in STYLES
+    assert set(ON) == set(whole.variants) and {name for names in ON.values() for name in names} == set(SETS)
+    parts = options.parts()
+    toys = [name for part in ("seen", "unseen", "long tail") for name in parts[part]]
+    assert sorted(toys) == sorted(parts["miou"]) and len(parts["unseen"]) == 5
+    recipes = {cell.name: segment_cells.cell_recipe(cell, Path("cache")) for cell in whole.cells()[:4]}
+    assert recipes["two-styles-1"].task.renders.styles == tuple(one for one in STYLES if one != HELD_STYLE)
+    assert recipes["closed-set-1"].task.renders == recipes["one-pass-1"].task.renders
+    assert recipes["one-pass-2"].loop.seed == 2 and recipes["one-pass-1"].loop.steps == 1
+    for change in ({"seeds": 0}, {"only": ("one-pas",)}, {"split": 4}, {"scenes": 1001}):
+        with pytest.raises(InputError):
+            replace(options, **change)
+
+
+def test_classes_are_told_by_one_name() -> None:
+    known = Vocabulary.load("toybox")
+    first, other = told_by(known, "first"), told_by(known, "synonym")
+    assert [one.id for one in first] == [one.id for one in other] == [one.id for one in known]
+    differ = {b.name for a, b in zip(first, other, strict=True) if a.name != b.name}
+    assert len(differ) == len(named(TOYS)) > 10
+    assert not any(one.synonyms for one in (*first, *other)) and told_by(known, "all") is known
+
+
+def test_everything_is_made_and_kept(options: SegOptions, tmp_path: Path) -> None:
+    trained: list[str] = []
+
+    def train(cell, out, shared):
+        trained.append(cell.name)
+        return segment_cells.train_cell(cell, out, shared)
+
+    done = reproduce_segdiffusion(options, train, tmp_path)
+    assert trained == ["one-pass-1", "one-pass-2"] and all(path.is_file() for path in done.files)
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert set(found["figures"]["one-pass"]) == set(SETS)
+    assert set(found["figures"]["attention"]) == {"toys", "held style", "town"}
+    assert len(found["seeds"]["one-pass"]["miou"]) == 2
+    assert np.isclose(
+        np.mean(found["seeds"]["one-pass"]["miou"]),
+        found["figures"]["one-pass"]["toys"]["miou"]["value"],
+        atol=1e-4,
+    )
+    assert [one["claim"] for one in found["verdicts"]][
+        2
+    ] == "unseen mIoU is above that of the attention alone"
+    text = "\n".join(done.lines())
+    assert "toys (toybox-1)" in text and "town (town-1)" in text and "claim:" in text
+    assert read_image(tmp_path / "sheet.png").ndim == 3
+    again = reproduce_segdiffusion(options, train, tmp_path)
+    assert len(trained) == 2 and again.to_json() == done.to_json()
+
+
+def test_verdicts_without_all_variants() -> None:
+    assert verdicts({}) == []
+
+
+@pytest.mark.slow
+def test_all_variants(options: SegOptions, tmp_path: Path) -> None:
+    done = reproduce_segdiffusion(
+        replace(options, only=(), seeds=1, scenes=8), segment_cells.train_cell, tmp_path
+    )
+    assert set(done.results.figures) == {"one-pass", "two-styles", "closed-set", "attention"}
