@@ -11,6 +11,7 @@ from scenewright.cli.evaluate_grounding import grounding
 from scenewright.cli.evaluate_instances import instances
 from scenewright.cli.evaluate_ovss import ovss
 from scenewright.cli.evaluate_score import score
+from scenewright.cli.evaluate_semantic import semantic
 from scenewright.cli.held_out import held_out
 
 app = typer.Typer(
@@ -20,7 +21,7 @@ app.command("held-out")(held_out)
 
 BENCHMARKS = {
     "layout": "Boxes, classes, colours and textures: is everything where it was asked for?",
-    "semantic": "Semantic maps and looks of streets.",
+    "semantic": "",
     "pictures": "Distances to the pictures of --reference, and how captions fit.",
 }
 
@@ -43,8 +44,10 @@ def _benchmark(name: str) -> Callable[..., None]:
     return command
 
 
+OWN = {"semantic": semantic}
+
 for _name in BENCHMARKS:
-    app.command(_name)(_benchmark(_name))
+    app.command(_name)(OWN.get(_name) or _benchmark(_name))
 
 app.command("instances")(instances)
 app.command("grounding")(grounding)

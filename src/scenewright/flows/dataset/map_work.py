@@ -9,7 +9,6 @@ Letters: H W pixels, K classes.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -156,25 +155,12 @@ def load_filter(name: str, vocabulary: str, device: str) -> tuple[Segmenter | No
     """
     if name in ("", "none"):
         return None, "none"
+    from scenewright.flows.street_segmenter import load_street_segmenter
     from scenewright.models.judges.store import WEIGHTS
-    from scenewright.models.load import pick_device
-    from scenewright.models.segformer import load_segmenter
 
     if Path(name).is_file() or (WEIGHTS / f"{name}.safetensors").is_file():
         raise ModelError(
             f"{name} is a judge: it has seen labels of every look, and `evaluate` scores with it",
-            "a folder with a segmenter of the source alone: `scenewright train street-segformer`",
+            "a folder with a segmenter of the source alone: `scenewright train nano-streets`",
         )
-    found = load_segmenter(name, device=pick_device(device))
-    wanted = LabelSpace.of(vocabulary)
-    if found.space is None and found.names == wanted.names:
-        found = dataclasses.replace(found, space=wanted)
-    if found.space is None or (found.space.names, found.space.ids) != (wanted.names, wanted.ids):
-        raise ModelError(
-            f"the outputs of {name} are not the {len(wanted)} classes of {vocabulary}",
-            "train one on that vocabulary, or name the vocabulary that it has",
-        )
-    digest = hashlib.sha256()
-    for key, value in sorted(found.net.state_dict().items()):
-        digest.update(key.encode() + value.detach().cpu().numpy().tobytes())
-    return found, f"{Path(name).name}@{digest.hexdigest()[:8]}"
+    return load_street_segmenter(name, vocabulary, device)
