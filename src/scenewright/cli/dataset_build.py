@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from scenewright.cli import dataset_options as its
+from scenewright.cli import dataset_street_options as own
 from scenewright.cli import options as general
 from scenewright.cli.dataset_outcomes import finish, plan, tell
 from scenewright.cli.progress import Bar
@@ -20,8 +21,8 @@ def build(
     fmt: general.Format = "auto", count: its.Count = 1, seed: its.Seed = None, size: its.Size = "",
     model: general.Model = "nano+gligen", steps: general.Steps = 20, guidance: general.Guidance = 4.0,
     negative: general.Negative = "", gate: general.Gate = "1", scheduler: general.Scheduler = "",
-    weather: its.Weathers = "none", template: its.Template = "", crop: its.Crop = 512,
-    temperature: its.Temperature = 0.01, doubtful: its.Doubtful = "ignore", control: general.Control = 1.0,
+    weather: own.Weathers = "none", template: own.Template = "", crop: own.Crop = 512,
+    temperature: own.Temperature = 0.01, doubtful: own.Doubtful = "ignore", control: general.Control = 1.0,
     windows: general.Windows = "", window_stride: general.WindowStride = 0.25, fusion: general.Fusion = 1,
     batch: general.Batch = 8, device: general.Device = "auto", dtype: general.Dtype = "auto",
     overflow: general.Overflow = "error", no_layout: general.NoLayout = False,
@@ -34,7 +35,8 @@ def build(
     # fmt: on
     """Draw pictures, label what is in them, keep those where everything was found. The same command again
     continues an interrupted run, and changes nothing in a finished one."""
-    from scenewright.cli.dataset_asked import maps_asked, options_asked, scenes_asked
+    from scenewright.cli.dataset_asked import options_asked, scenes_asked
+    from scenewright.cli.dataset_maps import maps_asked
     from scenewright.flows.dataset import request as asked
     from scenewright.flows.options import parse_size
     from scenewright.flows.produce import ModelChoice

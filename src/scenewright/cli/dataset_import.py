@@ -8,16 +8,17 @@ from pathlib import Path
 import typer
 
 from scenewright.cli import dataset_options as its
+from scenewright.cli import dataset_street_options as own
 from scenewright.cli.dataset_outcomes import finish, tell
 from scenewright.cli.progress import Bar
 from scenewright.cli.words import fail, say
 
 
 def bring(
-    words: its.Brought,
-    out: its.BroughtTo = None,
-    split: its.Part = "",
-    presume: its.Presume = False,
+    words: own.Brought,
+    out: own.BroughtTo = None,
+    split: own.Part = "",
+    presume: own.Presume = False,
     as_json: its.Json = False,
 ) -> None:
     """Bring in a dataset of streets (KIND and its folder: train ids, statistics, training list), or the

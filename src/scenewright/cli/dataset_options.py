@@ -57,31 +57,4 @@ Limit = Annotated[int, Option("--limit", help="Pictures that are shown, the firs
 Quick = Annotated[bool, Option("--quick", help="Checksums only: do not read records and latents.")]
 Share = Annotated[float, Option("--val", help="Share of the pictures to validate on.")]
 SplitSeed = Annotated[int, Option("--seed", help="Another seed cuts in another place.")]
-Format = Annotated[
-    str, Option("--format", help="coco, or maps: label maps and pictures, as DGInStyle writes.")
-]
-Brought = Annotated[
-    list[str],
-    Argument(metavar="[KIND] FOLDER", help="gta, cityscapes, … and its folder; or one with samples/*.pk."),
-]
-BroughtTo = Annotated[
-    Path | None, Option("--out", help="Folder to write to; streets: the data set itself, samples: dataset.")
-]
-Part = Annotated[str, Option("--split", help="Part of a dataset of streets; else the training part.")]
-Presume = Annotated[
-    bool, Option("--presume-prompts", help="Fill in the prompts that the published generator writes.")
-]
-Weathers = Annotated[
-    str,
-    Option("--weather", help="Of label maps: none, published, coin, even, or words: none=3,snowy=1,night=1."),
-]
-Crop = Annotated[int, Option("--crop", help="Shorter side, in pixels of the map, of what is cut out.")]
-Temperature = Annotated[
-    float, Option("--rare", help="Temperature of rare-class sampling from folders of maps; 0: in turn.")
-]
-Doubtful = Annotated[
-    str, Option("--doubtful", help="Classes of a map below --least-agreement: ignore, refuse, keep.")
-]
-Template = Annotated[
-    str, Option("--template", help="Prompt of label maps in a weather, with {classes} and {weather}.")
-]
+Format = Annotated[str, Option("--format", help="coco, or maps: label maps and pictures.")]

@@ -32,7 +32,7 @@ def command(
     size: Annotated[
         str, typer.Option(help="WIDTHxHEIGHT or one number, in pixels.", show_default=False)
     ] = "",
-    layout: Annotated[str, typer.Option(help="records; for the town also gta or cityscapes.")] = "records",
+    layout: Annotated[str, typer.Option(help="records; of the town also gta, cityscapes, …")] = "records",
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("world"),
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
 ) -> None:

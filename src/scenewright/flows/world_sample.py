@@ -18,7 +18,7 @@ from scenewright.world.drawn import Drawn
 __all__ = ["SampleOptions", "Sampled", "drawings", "known_looks", "parse_size", "sample_world"]
 
 WORLDS = ("toybox", "town")
-LAYOUTS = ("records", "gta", "cityscapes")
+LAYOUTS = ("records", "gta", "cityscapes", "bdd100k", "mapillary", "acdc", "dark-zurich")
 SHEET = "sheet.png"
 ON_SHEET = 48
 """The contact sheet shows at most this many pictures, the first ones."""
@@ -33,7 +33,7 @@ class SampleOptions:
     seed     seed of the first picture, at least 0; picture k has seed + k
     looks    looks of the town, or styles of the toybox, taken in turn; empty: "game", or any style
     size_wh  width, height in pixels, multiples of 8; None: 128x128, or 192x96 in the town
-    layout   "records", or for the town the folder layout "gta" or "cityscapes"
+    layout   "records", or for the town the layout of a dataset of streets, one of `LAYOUTS`
     """
 
     world: str = "toybox"
@@ -126,9 +126,15 @@ def _write(options: SampleOptions, pictures: Iterator[Drawn], out: Path) -> list
         ]
     from scenewright.world import folders
 
-    if options.layout == "gta":
-        return folders.write_gta(pictures, out)
-    return folders.write_cityscapes(pictures, out)
+    writers = {
+        "gta": folders.write_gta,
+        "cityscapes": folders.write_cityscapes,
+        "bdd100k": folders.write_bdd100k,
+        "mapillary": folders.write_mapillary,
+        "acdc": folders.write_acdc,
+        "dark-zurich": folders.write_dark_zurich,
+    }
+    return writers[options.layout](pictures, out)
 
 
 def _one_of(word: str, known: tuple[str, ...], what: str) -> None:
