@@ -181,8 +181,8 @@ def _unwrapped(key: str) -> str:
 
 def _renamed(key: str) -> str | None:
     if found := re.fullmatch(r"backbone\.patch_embed(\d)\.(proj|norm)\.(\w+)", key):
-        part = "layer_norm" if found[2] == "norm" else "proj"
-        return f"segformer.encoder.patch_embeddings.{int(found[1]) - 1}.{part}.{found[3]}"
+        layer = "layer_norm" if found[2] == "norm" else "proj"
+        return f"segformer.encoder.patch_embeddings.{int(found[1]) - 1}.{layer}.{found[3]}"
     if found := re.fullmatch(r"backbone\.norm(\d)\.(\w+)", key):
         return f"segformer.encoder.layer_norm.{int(found[1]) - 1}.{found[2]}"
     if found := re.fullmatch(r"backbone\.block(\d)\.(\d+)\.(.+)\.(\w+)", key):
