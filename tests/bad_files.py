@@ -92,6 +92,36 @@ def crowd(folder: Path, _: str) -> None:
     Scene("cats", (64, 64), items).write(folder / "crowd.json")
 
 
+def big_crowd(folder: Path, _: str) -> None:
+    """Two hundred instances."""
+    items = tuple(Instance("a cat", box=Box(k / 400, 0.1, (k + 1) / 400, 0.5)) for k in range(200))
+    Scene("cats", (64, 64), items).write(folder / "crowd.json")
+
+
+def _instances_file(folder: Path, **changes: object) -> None:
+    """A file of InstanceDiffusion's form with one instance."""
+    anno = {"bbox": [40, 40, 20, 20], "caption": "a cat", "category_name": "cat", "mask": [], **changes}
+    document = {"caption": "a cat", "width": 64, "height": 64, "annos": [anno]}
+    (folder / "bad.json").write_text(json.dumps(document))
+
+
+def one_point(folder: Path, _: str) -> None:
+    _instances_file(folder, scribble=[10, 12])
+
+
+def no_captions(folder: Path, _: str) -> None:
+    _instances_file(folder, caption="", category_name="")
+
+
+def unwise(folder: Path) -> None:
+    """Two things in one box, and a mask outside of its own."""
+    bits = np.zeros((64, 64), dtype=bool)
+    bits[40:60, 40:60] = True
+    box = Box(0.1, 0.1, 0.5, 0.5)
+    items = (Instance("a cat", box=box), Instance("a dog", box=box, mask=Mask.from_array(bits)))
+    Scene("a cat and a dog", (64, 64), items).write(folder / "unwise.json")
+
+
 def other_mask(folder: Path, _: str) -> None:
     mask = Mask.from_array(np.ones((32, 32), dtype=bool))
     wrong = {**CAR, "mask": {"size_hw": [32, 32], "counts": mask.counts}}

@@ -84,6 +84,11 @@ CASES = [
     Case("box of three numbers", BAD, "instances[0].box", "", car(box=[0.1, 0.1, 0.5])),
     Case("mask of another size", BAD, "instances[0].mask", "height, width", files.other_mask),
     Case("mask that is no RLE", BAD, "mask", "", car(mask={"size_hw": [64, 64], "counts": "!!"})),
+    Case("scribble of one point", BAD, "instances[0].scribble", "", car(scribble=[[0.1, 0.1]])),
+    Case("point off the canvas", BAD, "instances[0].points[0]", "", car(points=[[1.4, 0.2]])),
+    Case("empty caption", BAD, "instances[0].phrase", "", car(phrase="  ")),
+    Case("scribble of one point, InstanceDiffusion's", BAD, "at least 2 points", "", files.one_point),
+    Case("empty captions, InstanceDiffusion's", BAD, "says what it is", "", files.no_captions),
     Case("ids twice", BAD, "'car' again", "leave ids out", scene(instances=[CAR, CAR])),
     Case("seed below zero in a scene", BAD, "seed", "", scene(seed=-4)),
     Case("version of the future", BAD, "schema_version", "", scene(schema_version=99)),
@@ -125,6 +130,8 @@ CASES = [
     Case("number type misspelt", DRAW + "--dtype float23", "'float23'", "float32", good_scene),
     Case("too many instances", "generate {d}/crowd.json --model {m} --out {d}/out", "7 instances",
          "--overflow largest", files.crowd),
+    Case("200 instances", "generate {d}/crowd.json --model {m} --out {d}/out", "200 instances",
+         "--overflow largest", files.big_crowd),
     # masks
     Case("masks without being asked", OPTION + "--classes cat", "--classes is about masks", "--ground", good_scene),
     Case("class of no name", OPTION + "--ground --classes cat,,dog", "class number 2", "--classes cat,dog", good_scene),
@@ -224,6 +231,15 @@ def test_one_clear_message(case: Case, cli: Any, tiny_model: str, tiny_head: Pat
     check(case, ended.code, ended.err)
     assert ended.out == ""
     assert listing(tmp_path) == before
+
+
+def test_unwise_scenes_are_drawn_with_a_note(cli: Any, tiny_model: str, tmp_path: Path) -> None:
+    """Identical boxes are told with their overlap, a mask outside of its box with its share; both are drawn."""
+    files.unwise(tmp_path)
+    ended = cli(*filled("generate {d}/unwise.json --model {m} --steps 1 --out {d}/out", tmp_path, tiny_model))
+    assert ended.code == 0 and (tmp_path / "out" / "unwise.png").is_file()
+    assert "take nearly the same place (overlap 1.00)" in ended.err
+    assert "of the mask of" in ended.err and "lies outside its box" in ended.err
 
 
 @pytest.mark.parametrize("name", ["not JSON", "unknown command", "steps zero"])

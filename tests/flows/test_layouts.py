@@ -123,6 +123,35 @@ def test_real_annotations_in_one_batch(bundle, data_dir):
         assert len(left) == max(0, len(scene.instances) - 4) and set(left) <= set(scene.ids)
 
 
+@pytest.mark.filterwarnings("ignore::scenewright.backbone.text.PromptCut")
+def test_real_annotations_on_the_embedded_model(weights_are_here: bool, data_dir) -> None:
+    """The same on nano's own network, with an adapter whose gates are open."""
+    if not weights_are_here:
+        pytest.skip("the embedded model's weights are not in the package")
+    backbone = load_bundle("nano", "cpu").backbone
+    config = UniFusionConfig(
+        slots=6, hidden=16, fourier=4, map_px=64, depths=(1, 1, 1, 1), widths=(4, 4, 8, 8), missing="null"
+    )  # fmt: skip
+    torch.manual_seed(0)
+    adapter = UniFusion.for_unet(backbone.unet, config).requires_grad_(False).eval()
+    for fuser in adapter.fusers.values():
+        fuser.alpha_attn.fill_(0.1)
+    scenes = coco.read(data_dir / "coco100" / "annotations" / "instances_train2017.json")
+    rng, placed = np.random.default_rng(1), []
+    for scene in [one for one in scenes if one.instances][16:32]:
+        small = Transform.fit(scene.size_wh, backbone.native_wh).scene(scene)
+        kept = tuple(sampled(one, rng) for one in small.instances)
+        placed.append(small.replace(picture=None, prompt=scene.prompt, instances=kept))
+    bundle = Bundle(backbone, adapter, "nano+instancediffusion", "instancediffusion")
+    options = GenerateOptions(steps=1, batch=16, overflow="largest")
+    records = list(generate(bundle, placed, range(16), options))
+    assert len({scene.digest() for scene in placed}) == 16
+    full = [record for record in records if record.provenance.get("dropped")]
+    assert 0 < len(full) < 16 and all(record.image.std() > 0 for record in records)
+    for scene, record in zip(placed, records, strict=True):
+        assert len(record.provenance.get("dropped", [])) == max(0, len(scene.instances) - 6)
+
+
 def sampled(one: Instance, rng: np.random.Generator) -> Instance:
     if one.mask is None or one.mask.area_px < 2:
         return one
