@@ -23,6 +23,9 @@ def command(
     size: own.Size = 0,
     model: its.Model = "nano",
     segmenter: own.Segmenter = "",
+    refine: own.Refine = None,
+    refine_steps: own.RefineSteps = 10,
+    refine_strength: own.RefineStrength = 0.5,
     batch: its.Batch = 8,
     device: its.Device = "auto",
     dtype: its.Dtype = "auto",
@@ -37,7 +40,7 @@ def command(
     """
     from scenewright.flows.options import parse_classes
     from scenewright.flows.produce import ModelChoice
-    from scenewright.flows.segment_folder import segment_files
+    from scenewright.flows.segment_folder import Refine, segment_files
     from scenewright.flows.segment_options import asked
 
     options = asked(
@@ -45,9 +48,10 @@ def command(
         tile=tile, overlap=overlap, size=size, batch=batch,
     )  # fmt: skip
     chosen = ModelChoice(name=model, device=device, dtype=dtype, allow_other_backbone=other_backbone)
+    redrawn = Refine.of(refine, refine_steps, refine_strength)
     with Bar("pictures") as bar:
         done = segment_files(
-            pictures, chosen, segmenter, options, out, overwrite=overwrite,
+            pictures, chosen, segmenter, options, out, refine=redrawn, overwrite=overwrite,
             on_done=lambda one: own.tell(one, as_json), on_progress=bar,
         )  # fmt: skip
     if code := own.finish(done, as_json):

@@ -32,6 +32,12 @@ Segmenter = Annotated[
     str, Option("--segmenter", metavar="NAME|FILE", help="A one-pass segmenter; else the model's own.")
 ]
 
+Refine = Annotated[
+    Path | None, Option("--refine", metavar="FOLDER", help="A mask denoiser that redraws edges.")
+]
+RefineSteps = Annotated[int, Option("--refine-steps", help="Sampler steps of --refine.")]
+RefineStrength = Annotated[float, Option("--refine-strength", help="How much noise maps get first, to 1.")]
+
 
 def tell(one: SegmentOutcome, as_json: bool) -> None:
     """One picture: the path of its label map on stdout, or its JSON; a failure on stderr."""

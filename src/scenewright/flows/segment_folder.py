@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from scenewright.flows.produce import ModelChoice
 from scenewright.flows.segment import Picture, PictureSegmenter
 from scenewright.flows.segment_files import SegmentFiles, told_before, write_files
 from scenewright.flows.segment_options import SegmentOptions
+from scenewright.flows.segment_refine import RefineOptions, Refiner
 from scenewright.flows.write import CELL_PX, ELSEWHERE, FAILED, ON_SHEET, SHEET, State, check_folder
 from scenewright.scene import contact_sheet
 from scenewright.scene import io as picture_files
@@ -29,7 +30,22 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 OURS = (".labels", ".score", ".entropy", ".overlay", ".mask", ".cutout", ".strip")
 """How names of pictures that our own commands wrote beside others end, before ".png"."""
 
-Note = Callable[[str], None]
+
+@dataclass(frozen=True, kw_only=True)
+class Refine:
+    """A mask denoiser's folder, and how it is used."""
+
+    folder: Path
+    options: RefineOptions = field(default_factory=RefineOptions)
+
+    @classmethod
+    def of(cls, folder: Path | None, steps: int, strength: float) -> Refine | None:
+        """From the options of the command line; None without a folder. Raises InputError."""
+        return cls(folder=folder, options=RefineOptions(steps=steps, strength=strength)) if folder else None
+
+    def load(self, model: ModelChoice) -> Refiner:
+        """The mask denoiser, where the model is. Raises ModelError."""
+        return Refiner.load(self.folder, self.options, device=model.device, dtype=model.dtype)
 
 
 @dataclass(frozen=True)
@@ -76,11 +92,12 @@ def segment_files(
     options: SegmentOptions,
     out: Path,
     *,
+    refine: Refine | None = None,
     overwrite: bool = False,
     on_done: Callable[[SegmentOutcome], None] | None = None,
     on_progress: Callable[[float, int], None] | None = None,
 ) -> Segmentation:
-    """Segment picture files, and those in folders, into `out`.
+    """Segment picture files, and those in folders, into `out`; `refine` names a mask denoiser for the edges.
 
     Raises InputError (no picture, one file alone that is none, others' files in the way), ModelError,
     StorageError.
@@ -92,7 +109,8 @@ def segment_files(
     loaded = PictureSegmenter.load(
         model.name, segmenter, device=model.device, dtype=model.dtype, allow_other=model.allow_other_backbone
     )
-    asked = facts(loaded, options)
+    refiner = refine.load(model) if refine else None
+    asked = {**facts(loaded, options), **(refiner.facts() if refiner else {})}
     files = [SegmentFiles.of(out, name) for name in names_of(paths)]
     outcomes = {} if overwrite else dict(_kept(paths, files, asked))
 
@@ -115,6 +133,8 @@ def segment_files(
                 ended(k, SegmentOutcome(paths[k], files[k], "failed", None, fault.message, fault.hint))
         found = loaded.segment(list(images.values()), options)
         for (k, image), one in zip(images.items(), found, strict=True):
+            if refiner:
+                one = refiner.refined(image, one, options)
             told = {"picture": paths[k].name, "sha256": _sha256(paths[k]), **asked}
             write_files(image, one, options, files[k], told)
             ended(k, SegmentOutcome(paths[k], files[k], "made", told_before(files[k])))

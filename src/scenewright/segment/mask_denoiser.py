@@ -117,7 +117,9 @@ def widened(unet: Any, how: Initialisation = "halved", seed: int = 0) -> Any:
             f"the UNet takes {kernel.shape[1]} channels and gives {unet.config.out_channels}",
             "begin with one that takes a latent only",
         )
-    config = {**unet.config, "in_channels": 2 * kernel.shape[1]}
+    config = {key: value for key, value in unet.config.items() if not key.startswith("_")}
+    config["in_channels"] = 2 * kernel.shape[1]
+    config.pop("_use_default_values", None)  # diffusers' list of fields that it would set back
     with torch.random.fork_rng(devices=[]):
         wide: Any = UNet2DConditionModel.from_config(config)
     state = dict(unet.state_dict())
