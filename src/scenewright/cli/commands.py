@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": ("scenewright.cli.evaluate:app", "Score pictures against what was asked for."),
     "generate": ("scenewright.cli.generate:command", "Pictures from scenes, prompts or COCO files."),
     "ground": ("scenewright.cli.ground:command", "Masks of things in pictures that are there already."),
+    "mask-denoiser": ("scenewright.cli.mask_denoiser:command", "Maps of pictures by mask denoising."),
     "models": ("scenewright.cli.models:app", "Models: what there is, fetch, check, add, convert."),
     "reproduce": ("scenewright.cli.reproduce:app", "A paper's claim in miniature, as a table and plots."),
     "segment": ("scenewright.cli.segment:command", "Label maps of pictures, for any classes."),
