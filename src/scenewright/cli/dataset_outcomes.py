@@ -12,10 +12,11 @@ from scenewright.cli.words import fail, say
 if TYPE_CHECKING:
     from scenewright.flows.dataset.build import Built
     from scenewright.flows.dataset.journal import Entry
+    from scenewright.flows.dataset.map_request import MapRequest
     from scenewright.flows.dataset.request import BuildRequest
 
 
-def plan(request: BuildRequest, out: Path, as_json: bool, bar: Bar) -> None:
+def plan(request: BuildRequest | MapRequest, out: Path, as_json: bool, bar: Bar) -> None:
     """What building would cost, on stdout."""
     from scenewright.flows.dataset.estimate import estimate, lines
     from scenewright.flows.dataset.request import prepare

@@ -67,7 +67,8 @@ def slid(segmenter: Segmenter, image_HW3: NDArray[np.uint8], window_px: int, str
             sums_KHW[:, rows, columns] += logits_Khw
             count_HW[rows, columns] += 1
     assert sums_KHW is not None, "a picture has a window"
-    return sums_KHW / torch.from_numpy(count_HW).to(sums_KHW.device)
+    mean_KHW: Tensor = sums_KHW / torch.from_numpy(count_HW).to(sums_KHW.device)
+    return mean_KHW
 
 
 def named_pixels(

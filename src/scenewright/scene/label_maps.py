@@ -118,4 +118,4 @@ def from_colours(image_HW3: npt.NDArray[np.uint8], vocabulary: Vocabulary) -> np
 
 def _packed(colours_X3: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """Colours [..., 3] as one number each."""
-    return colours_X3.astype(np.int64) @ np.array([65536, 256, 1])
+    return np.asarray(colours_X3.astype(np.int64) @ np.array([65536, 256, 1]), np.int64)

@@ -230,8 +230,11 @@ def batch(
                 break
         images.append(window.image(image_HW3, fill=GREY))
         labels.append(labels_hw)
-    found = {"images": np.stack(images), "labels": np.stack(labels).astype(np.int32)}
-    return {**found, "sets": drawn.astype(np.int32)}
+    return {
+        "images": np.stack(images),
+        "labels": np.stack(labels).astype(np.int32),
+        "sets": drawn.astype(np.int32),
+    }
 
 
 def _picture(chosen: Labelled, rng: np.random.Generator) -> tuple[Picture, Map, int | None]:
