@@ -50,7 +50,7 @@ def _voc() -> tuple[LabelLayout, ...]:
     found = []
     for base in ("VOCdevkit/VOC2012/", "VOC2012/", ""):
         for folder in ("SegmentationClassAug", "SegmentationClass"):
-            lists = (f"{base}{_VOC_LISTS}",)
+            lists: tuple[str, ...] = (f"{base}{_VOC_LISTS}",)
             if folder.endswith("Aug"):  # made of VOC and SBD; its list of training pictures has 10 582
                 lists = (
                     f"{base}ImageSets/Segmentation/{{split}}_aug.txt",

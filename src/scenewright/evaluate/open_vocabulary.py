@@ -99,7 +99,7 @@ class OpenScore:
 
     def items(self) -> list[dict[str, Any]]:
         """A line per picture: the share of right pixels (its rank), and mIoU of its own classes."""
-        found = []
+        found: list[dict[str, Any]] = []
         for shared_K, truth_K, predicted_K in zip(
             self.counts.shared_PK, self.counts.truth_PK, self.counts.predicted_PK, strict=True
         ):

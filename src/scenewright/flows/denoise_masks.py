@@ -121,7 +121,7 @@ def coloured(levels_HW: NDArray[np.floating[Any]]) -> Picture:
 
 
 def _whole(values_HW: NDArray[np.floating[Any]]) -> NDArray[np.uint16]:
-    return np.rint(np.clip(values_HW, 0, 1) * FULL).astype(np.uint16)
+    return np.asarray(np.rint(np.clip(values_HW, 0, 1) * FULL), np.uint16)
 
 
 def _told(path: Path, denoiser: MaskDenoiser, options: DenoiseOptions) -> dict[str, Any]:

@@ -230,8 +230,8 @@ def mask_png_bytes(mask_HW: npt.NDArray[np.bool_]) -> bytes:
     return grey_png_bytes(mask_HW.astype(np.uint8) * np.uint8(255))
 
 
-def grey_png_bytes(values_HW: npt.NDArray[np.uint8]) -> bytes:
-    """Values of 8 bits as a grey PNG; `read_labels` reads it."""
+def grey_png_bytes(values_HW: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> bytes:
+    """Values of 8 or 16 bits as a grey PNG; `read_labels` reads it."""
     from PIL import Image
 
     buffer = BytesIO()

@@ -28,7 +28,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from scenewright.backbone.call import Call, Conditioning, Denoise, Rows
 from scenewright.backbone.latents import decode_signal
@@ -130,7 +130,7 @@ def widened(unet: Any, how: Initialisation = "halved", seed: int = 0) -> Any:
 
 def doubled(kernel_OCkk: Tensor) -> Tensor:
     """The kernel for twice the input channels: two copies, halved."""
-    return kernel_OCkk.repeat(1, 2, 1, 1) * 0.5
+    return torch.mul(kernel_OCkk.repeat(1, 2, 1, 1), 0.5)
 
 
 def redrawn(kernel_OCkk: Tensor, seed: int) -> Tensor:
@@ -273,6 +273,6 @@ def decoded(backbone: Backbone, z_RChw: Tensor) -> Tensor:
     return (decode_signal(backbone, z_RChw).mean(1).clamp(-1.0, 1.0) + 1.0) / 2.0
 
 
-def is_mask_denoiser(unet: nn.Module | Any) -> bool:
+def is_mask_denoiser(unet: Any) -> bool:
     """Whether a UNet takes the latent of a picture besides that of a mask."""
     return int(unet.config.in_channels) == 2 * int(unet.config.out_channels)
