@@ -37,6 +37,7 @@ from scenewright.models.load import load_bundle, pick_device
 from scenewright.models.mask_denoiser import MaskDenoiser, load_mask_denoiser
 from scenewright.scene import IGNORE, Vocabulary
 from scenewright.scene.files import atomic_write
+from scenewright.scene.vocabulary import fold
 from scenewright.segment.denoise import DenoiseOptions, denoised, labels_of
 from scenewright.segment.mask_denoiser import MaskRules, class_text, rescheduled, widened
 from scenewright.train.recipes import find
@@ -75,7 +76,7 @@ def classes_part(segmenter: PictureSegmenter, image: Picture, repeats: int, most
     """Seconds by the number of classes, and how much steeper than nothing they grow."""
     counts = [count for count in CLASSES if count <= most]
     device = segmenter.backbone.device
-    names = Vocabulary.load("ade20k-full").names[: max(counts)]
+    names = list({fold(name): name for name in Vocabulary.load("ade20k-full").names}.values())
     asked = {n: SegmentOptions(vocabulary=wanted_classes(names[:n])) for n in counts}
     encoded = {}
     for n, options in asked.items():
