@@ -66,7 +66,7 @@ def models(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[s
         for name, value in adapter.named_parameters():
             if "alpha" in name:
                 value.fill_(0.7)
-            elif "scales" in name:
+            elif "scaleu" in name or "scales" in name:
                 value.fill_(0.2)
     file = tmp_path_factory.mktemp("adapter") / "tiny.safetensors"
     save_adapter(file, adapter, adapter.config, "instancediffusion", backbone.fingerprint)

@@ -17,6 +17,7 @@ from scenewright.data.coco_write import write
 from scenewright.data.foreign import SizeWH
 from scenewright.errors import InputError
 from scenewright.scene import Instance, Point, Scene, Scribble, Transform
+from scenewright.scene.checks import shown
 
 SIDE_PX = 512
 """Side of the published squares."""
@@ -69,7 +70,7 @@ def _restated(one: Instance, side_px: int) -> Instance:
 
 def _point(value: Any, size_wh: SizeWH, where: str) -> Point:
     if not isinstance(value, list) or len(value) != 2:
-        raise InputError(f"{where}: expected x, y in pixels, got {foreign.shown(value)}")
+        raise InputError(f"{where}: expected x, y in pixels, got {shown(value)}")
     return foreign.point_of(foreign.number(value[0], where), foreign.number(value[1], where), size_wh)
 
 
@@ -77,7 +78,7 @@ def _scribble(value: Any, size_wh: SizeWH, where: str) -> Scribble:
     rows = value if isinstance(value, list) else []
     flat = [number for row in rows for number in (row if isinstance(row, list) else [row])]
     if len(flat) < 4 or len(flat) % 2:
-        raise InputError(f"{where}: expected x, y in turn, at least two points, got {foreign.shown(value)}")
+        raise InputError(f"{where}: expected x, y in turn, at least two points, got {shown(value)}")
     numbers = [foreign.number(number, where) for number in flat]
     scale = (1, 1) if max(numbers) <= 1 else size_wh
     pairs = zip(numbers[::2], numbers[1::2], strict=True)

@@ -71,9 +71,11 @@ def choose(rules: InstanceProtocol, names: Sequence[str], out: Path) -> dict[str
             raise ModelError(f"{name} is a {card.kind}; expected a detector or a CLIP")
         chosen[card.kind] = card
     for kind in (*rules.judges, *rules.optional):
-        if kind not in chosen and (card := _stored(kind, out)) is not None:
-            chosen[kind] = card
-        elif kind not in chosen and kind in rules.judges:
+        if kind in chosen:
+            continue
+        if (kept := _stored(kind, out)) is not None:
+            chosen[kind] = kept
+        elif kind in rules.judges:
             chosen[kind] = _usual(kind, places)
     return chosen
 

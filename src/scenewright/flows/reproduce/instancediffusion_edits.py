@@ -149,7 +149,8 @@ def edit_measures(
 def _quotient(one: Statistic, other: Statistic) -> Statistic:
     def values(weights_BP: NDArray[np.float64]) -> NDArray[np.float64]:
         below_B = other(weights_BP)
-        return np.divide(one(weights_BP), below_B, out=np.full(len(weights_BP), np.nan), where=below_B > 0)
+        none_B = np.full(len(weights_BP), np.nan)
+        return np.asarray(np.divide(one(weights_BP), below_B, out=none_B, where=below_B > 0))
 
     return values
 
@@ -187,8 +188,8 @@ def pictures_of(runs: tuple[Run, Run, Run], names: Sequence[str]) -> list[Pictur
 def ground_changes(change: Change, pictures: Pictures) -> tuple[float, float]:
     """Mean difference (0 to 255) from the picture before, outside of all boxes before and after: of the
     changed picture, and of the fresh one."""
-    ground_HW = np.ones(pictures.before.shape[:2], dtype=bool)
-    high, wide = ground_HW.shape
+    high, wide = pictures.before.shape[0], pictures.before.shape[1]
+    ground_HW = np.ones((high, wide), dtype=bool)
     for scene in (change.job.scene, change.after):
         for one in scene.instances:
             if (box := one.location_box) is not None:

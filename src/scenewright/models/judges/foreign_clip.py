@@ -92,9 +92,10 @@ def load_clip(folder: Path, device: torch.device) -> ForeignClip:
     """The CLIP in a folder. Raises ModelError for a model that cannot be read or lacks weights."""
     from transformers import AutoTokenizer, CLIPModel
 
+    kind: Any = CLIPModel
     try:
         with quiet():
-            net, told = CLIPModel.from_pretrained(folder, local_files_only=True, output_loading_info=True)
+            net, told = kind.from_pretrained(folder, local_files_only=True, output_loading_info=True)
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         file = folder / "preprocessor_config.json"
         said = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
