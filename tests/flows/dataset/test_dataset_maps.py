@@ -238,3 +238,26 @@ def test_models_that_read_no_maps_are_refused(source, tiny_model, tmp_path):
     with pytest.raises(InputError, match="does not follow label maps"):
         prepare_maps(MapRequest(source=source, model=ModelChoice(name=tiny_model)), tmp_path / "out")
     assert Vocabulary.load("town").names == SPACE.names
+
+
+@CUT
+def test_the_real_maps_through_statistics_crops_pictures_and_export(data_dir, weights_are_here, tmp_path):
+    """On the embedded model where its weights are here; the control is a fresh one, which changes nothing."""
+    from scenewright.flows.dataset.streets import import_streets
+    from scenewright.flows.model import Model
+
+    backbone = Model.load("nano", device="cpu").bundle.backbone if weights_are_here else tiny_backbone(3)
+    control = SemanticControl.for_unet(backbone.unet, SemanticConfig(), stride=backbone.stride)
+    bundle = Bundle(backbone, control.requires_grad_(False).eval(), backbone.name, KIND)
+    import_streets(data_dir / "gta_labels", "maps", out=tmp_path / "maps")
+    listed = MapSource(
+        places=(data_dir / "gta_labels" / "gen_file.json",), weather=WeatherPolicy.parse("coin")
+    )
+    rare = MapSource(places=(tmp_path / "maps",), total=2, seed=9)
+    for name, source in (("listed", listed), ("rare", rare)):
+        orders = source.orders((64, 64), 0.002)
+        tools = MapTools(bundle, GenerateOptions(steps=2, batch=4))
+        build(tools, orders, tmp_path / name, source.to_json())
+        export(Dataset.open(tmp_path / name), "maps", tmp_path / f"{name}-archive")
+        found = open_streets(tmp_path / f"{name}-archive")
+        assert len(found) == len(orders) and found.item(0)[0].shape == (64, 64, 3)
