@@ -36,6 +36,7 @@ from scenewright.backbone.loop import sample
 from scenewright.backbone.model import Backbone
 from scenewright.backbone.network import network
 from scenewright.backbone.noise import Noise
+from scenewright.backbone.parts import quiet
 from scenewright.backbone.schedulers import make_scheduler
 from scenewright.backbone.text import embed
 from scenewright.errors import InputError, ModelError
@@ -120,12 +121,12 @@ def widened(unet: Any, how: Initialisation = "halved", seed: int = 0) -> Any:
     config = {key: value for key, value in unet.config.items() if not key.startswith("_")}
     config["in_channels"] = 2 * kernel.shape[1]
     config.pop("_use_default_values", None)  # diffusers' list of fields that it would set back
-    with torch.random.fork_rng(devices=[]):
-        wide: Any = UNet2DConditionModel.from_config(config)
     state = dict(unet.state_dict())
     state["conv_in.weight"] = doubled(kernel) if how == "halved" else redrawn(kernel, seed)
-    wide.load_state_dict(state, strict=True)
-    return wide.to(kernel.device, kernel.dtype)
+    with torch.random.fork_rng(devices=[]), quiet():
+        wide: Any = UNet2DConditionModel.from_config(config)
+        wide.load_state_dict(state, strict=True)
+        return wide.to(kernel.device, kernel.dtype)
 
 
 def doubled(kernel_OCkk: Tensor) -> Tensor:
