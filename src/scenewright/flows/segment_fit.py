@@ -107,7 +107,7 @@ def _borders(starts: list[int], side: int, length: int) -> list[int]:
 def grain_of(backbone: Backbone) -> int:
     """Pixels that sides have to be multiples of: a cell of the network's coarsest map."""
     halvings = sum(bool(block.downsamplers) for block in backbone.unet.down_blocks)
-    return int(backbone.stride * 2**halvings)
+    return backbone.stride << halvings
 
 
 def side_of(backbone: Backbone) -> int:

@@ -73,7 +73,7 @@ class SegmentConfig:
     @property
     def fine(self) -> int:
         """Side of a cell of the logits in pixels."""
-        return self.stride // 2**self.doublings
+        return self.stride >> self.doublings
 
     def to_json(self) -> str:
         """The configuration as one line of JSON."""

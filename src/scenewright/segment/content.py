@@ -76,7 +76,7 @@ class ContentAttention(nn.Module):
         taken_BKF = query_BKF + self.take_in(torch.cat([content_BKAF.flatten(2), query_BKF], 2))
         second_BKSN = self._cosines(taken_BKF, map_BFN)
         cost_BKCN = torch.cat([own_BKSN, first_BKSN, second_BKSN, looks_BKAN], 2)
-        return cost_BKCN.unflatten(3, size_hw)
+        return cost_BKCN.view(*cost_BKCN.shape[:3], *size_hw)
 
     def own(self, asked: tuple[Asked, ...], texts: ClassTexts, size_hw: tuple[int, int]) -> Tensor:
         """The mean score of the network's own attention [B, K, h, w]: what it says without any training."""

@@ -172,13 +172,14 @@ class OnePass(nn.Module):
             larger = nnf.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
             x = nnf.relu(enlarge(larger) + _each(edge_BCyx, classes))
         size = (int(x.shape[-2]), int(x.shape[-1]))
-        return (self.last(x) + _resized(self.short(rows), size)).view(batch, classes, *size).float()
+        found: Tensor = self.last(x) + _resized(self.short(rows), size)
+        return found.view(batch, classes, *size).float()
 
     def numbers(self, size_yx: tuple[int, int]) -> int:
         """About how many numbers one class of one picture takes while it is worked on."""
         cells = size_yx[0] * size_yx[1] // self.config.stride**2
         own = sum(self.config.attention) + 4 * self.attention.channels + 4 * self.config.cost
-        return cells * (own + 2 * self.config.cost * 4**self.config.doublings)
+        return cells * (own + (2 * self.config.cost << 2 * self.config.doublings))
 
 
 class CellNorm(nn.Module):

@@ -136,7 +136,7 @@ def enlarged(
     y = (torch.arange(*rows, device=device) + 0.5) * ((bottom - top) / size_yx[0]) + top - 0.5
     x = (torch.arange(size_yx[1], device=device) + 0.5) * ((right - left) / size_yx[1]) + left - 0.5
     across = _between(logits_BKhw.flatten(0, 1), y, 1)
-    return _between(across, x, 2).unflatten(0, logits_BKhw.shape[:2])
+    return _between(across, x, 2).view(*logits_BKhw.shape[:2], rows[1] - rows[0], size_yx[1])
 
 
 def _between(maps_Rhw: Tensor, place: Tensor, axis: int) -> Tensor:

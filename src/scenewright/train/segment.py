@@ -209,7 +209,8 @@ class SegmentTask:
         """Outputs of the label space as places among the learnt classes (`IGNORE`: none of them)."""
         table = np.full(IGNORE + 1, IGNORE, np.int64)
         table[list(self.learnt)] = np.arange(len(self.learnt))
-        return table[labels_BHW]
+        found: np.ndarray[Any, np.dtype[np.int64]] = table[labels_BHW]
+        return found
 
     def groups(self) -> list[dict[str, Any]]:
         """Weight decay for matrices and convolutions."""
@@ -289,7 +290,8 @@ class SegmentTask:
         from scenewright.scene.io import write_png
 
         segmenter = PictureSegmenter(self.backbone, self.net)
-        scored, cells, captions, pairs = self.space.scored(), [], [], []
+        scored, cells, captions = self.space.scored(), list[Any](), list[str]()
+        pairs: list[tuple[Any, Any]] = []
         for rows in in_batches(range(len(self.checks)), BATCH):
             items = [self.checks.item(k) for k in rows]
             maps = labelled(segmenter, [image for image, _ in items], load(self.space.vocabulary), self.space)

@@ -159,7 +159,7 @@ def _counts(folder: Path, name: str) -> Path:
 
 def _scored(cell: SegCell, trained: Path | None, name: str, told: Progress) -> SemanticScore:
     one, options = SETS[name], cell.options
-    maps, pairs, batch = reader(cell, trained, one), [], []
+    maps, pairs, batch = reader(cell, trained, one), list[Any](), list[Drawn]()
     chosen = list(_drawings(one, options.scenes))
     for done, drawn in enumerate(chosen, start=1):
         batch.append(drawn)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scenewright.evaluate.splits import LONG_TAIL, SEEN, UNSEEN
 from scenewright.flows.held_out import drawings
 from scenewright.flows.reproduce.plots import figure
 from scenewright.flows.reproduce.segdiffusion import Maps, SegResults
@@ -94,7 +95,7 @@ def plot(results: SegResults) -> bytes:
 
 
 def _panels(axes: Any, results: SegResults) -> None:
-    parts = [name for name in ("seen", "unseen", "long tail") if name in METRICS]
+    parts: list[str] = [SEEN, UNSEEN, LONG_TAIL]
     toys = {variant: sets["toys"] for variant, sets in results.figures.items() if "toys" in sets}
     _bars(axes[0], {v: [values[m].value for m in parts] for v, values in toys.items()}, parts)
     axes[0].set_title("toys, by part of the vocabulary", fontsize=10)
