@@ -80,6 +80,9 @@ def test_prompts_name_what_the_canvas_shows(street: Path) -> None:
         "A city street scene with a quiet town, in night"
     )
     assert [one.prompt for one in fitted([street] * 2, prompts=("a", "b"))] == ["a", "b"]
+    assert fitted([street], prompts=("a foggy street with {classes}",))[0].prompt == (
+        "a foggy street with road sky car"
+    )
     with pytest.raises(InputError, match="3 prompts for 2 maps"):
         fitted([street] * 2, prompts=("a", "b", "c"))
 

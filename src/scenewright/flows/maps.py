@@ -61,14 +61,18 @@ def read_maps(request: Request) -> list[Named]:
 
 
 def fitted_maps(scenes: Sequence[Named], request: Request, to_wh: tuple[int, int]) -> list[Named]:
-    """The maps on a canvas of `to_wh`, with their prompts. InputError for a class that is not there."""
+    """The maps on a canvas of `to_wh`, with their prompts, in which {classes} stands for what a map shows.
+
+    Raises InputError for a class that is not there.
+    """
     prompts = request.prompts * len(scenes) if len(request.prompts) == 1 else request.prompts
     found = []
     for k, one in enumerate(scenes):
         scene = _fitted(one.scene, request, to_wh, np.random.default_rng(item_seed(request.seed or 0, k)))
         assert scene.semantic_map is not None
         space = LabelSpace.of(scene.semantic_map.vocabulary)
-        words = prompts[k] if prompts else class_caption(scene.semantic_map.labels(), space, one.name)
+        classes = class_caption(scene.semantic_map.labels(), space, one.name)
+        words = prompts[k].replace("{classes}", classes) if prompts else classes
         prompt = weather_prompt(words, request.weather)
         told = {**scene.extra[KEY], **({"weather": request.weather} if request.weather else {})}
         found.append(Named(one.name, scene.replace(prompt=prompt, extra={**scene.extra, KEY: told})))
