@@ -108,7 +108,10 @@ def reproduce_instancediffusion(
     held = _held(renders, options.scenes, card)
     runs = arm_runs(workshop, held, options, bundle)
     weights_BP = weights(options.scenes, options.resamples)
-    arms = {name: _scores(seeds, held, card, weights_BP) for name, seeds in runs.items()}
+    arms: dict[str, ArmScores] = {}
+    for name, seeds in runs.items():
+        known = name != BOX and seeds is runs[BOX]
+        arms[name] = arms[BOX] if known else _scores(seeds, held, card, weights_BP)
     arms[RENDERS] = _scores([renders], held, card, weights_BP)
     subjects, parts, part_runs = part_figures(workshop, held, renders, options)
     changes, edits, edit_runs = edit_figures(workshop, held, options)
@@ -119,7 +122,8 @@ def reproduce_instancediffusion(
         verdicts=verdicts(arms, parts, edits),
         about=about(bundle, card, options, renders, (len(subjects), len(changes))),
     )
-    shown = {name: seeds[0] for name, seeds in runs.items()} | {RENDERS: renders}
+    shown = {name: seeds[0] for name, seeds in runs.items() if arms[name] is not arms[BOX] or name == BOX}
+    shown[RENDERS] = renders
     files = write_results(results, held, shown, part_runs, subjects, edit_runs, changes, card, out)
     return InstanceReproduced(results, tuple(files))
 

@@ -111,11 +111,11 @@ def seeds_grid(results: InstanceResults) -> Grid:
 def other_grids(results: InstanceResults) -> list[Grid]:
     """Differences to boxes, parts, changes: those that there are."""
     grids = []
-    names = [arm for arm in SWITCHES if arm in results.arms]
+    names = _switched(results)
     if names:
         rows = [[TITLES[arm], *(_gain(results, arm, metric) for metric in PLOTTED)] for arm in names]
         head = ["", *(SHORT[metric] for metric in PLOTTED)]
-        grids.append(Grid("Less boxes alone, in points (paired)", head, rows))
+        grids.append(Grid("Difference to boxes alone, in points (paired)", head, rows))
     if results.parts:
         metrics = {**PART_METRICS, TURNED.name: TURNED}
         titles = {**PART_ARMS, RENDERS: TITLES[RENDERS]}
@@ -130,6 +130,11 @@ def other_grids(results: InstanceResults) -> list[Grid]:
         ]
         grids.append(Grid("One thing of four moved", ["", "value"], rows))
     return grids
+
+
+def _switched(results: InstanceResults) -> list[str]:
+    """Arms of `SWITCHES` that were drawn, without the one that is boxes itself."""
+    return [arm for arm in SWITCHES if arm in results.arms and results.arms[arm] is not results.arms[BOX]]
 
 
 def _cells(scores: ArmScores, metrics: Mapping[str, Metric], names: Sequence[str]) -> list[str]:
@@ -154,7 +159,7 @@ def _gain(results: InstanceResults, arm: str, metric: str) -> str:
 def plots(results: InstanceResults) -> dict[str, bytes]:
     """File name -> PNG; equal results give equal bytes on one machine."""
     found = {"formats.png": figure(lambda axes: _bars(axes[0], results), 1, (13.0, 5.4))}
-    if any(arm in results.arms for arm in SWITCHES):
+    if _switched(results):
         found["switches.png"] = figure(
             lambda axes: _gains(axes, results), len(PLOTTED), (3.6 * len(PLOTTED), 3.8)
         )
@@ -194,7 +199,7 @@ def _bars(axis: Any, results: InstanceResults) -> None:
 
 def _gains(axes: Any, results: InstanceResults) -> None:
     """Differences to boxes, with paired intervals."""
-    arms = [arm for arm in SWITCHES if arm in results.arms and results.arms[arm] is not results.arms[BOX]]
+    arms = _switched(results)
     for place, (axis, metric) in enumerate(zip(axes, PLOTTED, strict=True)):
         for k, arm in enumerate(arms):
             gain = results.gain(arm, metric)

@@ -56,9 +56,9 @@ def _not_below(arms: Arms) -> Verdict:
     one, other = _value(arms, BOX, "ap50"), _value(arms, "gligen", "ap50")
     if one is None or other is None:
         return Verdict(words, None, "")
-    gain = (one - other).estimate()
-    holds = None if gain.value is None else gain.value >= 0 or (gain.high is not None and gain.high >= 0)
-    return Verdict(words, holds, _against(one, other))
+    high = (one - other).estimate().high
+    nothing = high is None or not max(one.value, other.value)
+    return Verdict(words, None if nothing else high is not None and high >= 0, _against(one, other))
 
 
 def _above(words: str, arms: Arms, arm: str, over: str, metric: str = "ap50") -> Verdict:
@@ -120,7 +120,7 @@ def _turned(parts: Arms) -> Verdict:
 def _edits(edits: ArmScores | None) -> list[Verdict]:
     words = (
         f"moving one of four things leaves the masks of the others at an IoU of at least {KEPT_ENOUGH:g}",
-        f"and changes the ground at least {FACTOR_ENOUGH:g} times less than a fresh picture does",
+        f"it changes the ground at least {FACTOR_ENOUGH:g} times less than a fresh picture does",
     )
     if edits is None:
         return [Verdict(one, None, "") for one in words]
