@@ -126,7 +126,7 @@ def _write(options: SampleOptions, pictures: Iterator[Drawn], out: Path) -> list
         ]
     from scenewright.world import folders
 
-    writers = {
+    writers: dict[str, Callable[[Iterator[Drawn], Path], list[Path]]] = {
         "gta": folders.write_gta,
         "cityscapes": folders.write_cityscapes,
         "bdd100k": folders.write_bdd100k,
