@@ -141,3 +141,30 @@ def test_command(voc, tmp_path, cli):
     assert ended.code == 0, ended.err
     assert json.loads(ended.out)["protocol"] == "ovss-voc20-ignored-1"
     assert cli("evaluate", "ovss", voc, "--benchmark", "voc22", "--maps", ours).code == 2
+
+
+SETS = {"coco-stuff": ("coco100", 100), "a150": ("ade20k10", 30)}
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "count"),
+    [
+        ("coco-stuff", 2), ("a150", 2),
+        pytest.param("coco-stuff", 0, marks=pytest.mark.slow), pytest.param("a150", 0, marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
+def test_photographs_with_their_own_vocabularies(
+    benchmark, count, data_dir, tmp_path, tiny_model, tiny_segmenter
+):
+    name, every = SETS[benchmark]
+    options = OvssOptions(
+        benchmark=benchmark, model=ModelChoice(name=tiny_model.partition("+")[0], device="cpu"),
+        segmenter=str(tiny_segmenter), split="", count=count, batch=4, out=tmp_path, resamples=100,
+    )  # fmt: skip
+    found = evaluate_ovss(data_dir / name, options)
+    assert found.report.pictures == (count or every)
+    assert 0 <= found.report.figures["miou"].value < 0.2
+    sizes = [
+        read_labels(path).shape for path in sorted((tmp_path / f"ovss-{benchmark}/labels").glob("*.png"))
+    ]
+    assert len(sizes) == (count or every) and len(set(sizes)) > 1
