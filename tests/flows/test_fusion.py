@@ -9,8 +9,10 @@ import torch
 from scenewright.backbone.latents import encode
 from scenewright.condition.semantic import SemanticConfig, SemanticControl
 from scenewright.errors import InputError
+from scenewright.flows.edit import options_of
 from scenewright.flows.fusion import fused, kept_cells, own_seeds, resampled
 from scenewright.flows.generate import GenerateOptions, generate, latents
+from scenewright.flows.windows import check_whole
 from scenewright.models.bundle import Bundle
 from scenewright.scene import Box, Instance, Scene, SemanticMap
 from scenewright.testing import tiny_backbone
@@ -121,6 +123,21 @@ def test_what_does_not_go_together_is_refused(bundle: Bundle) -> None:
             GenerateOptions(**wrong)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="attention"):
         list(generate(bundle, [street(0)], [1], GenerateOptions(steps=2, attention="full")))
+
+
+def test_masks_and_edits_want_the_picture_whole() -> None:
+    with pytest.raises(InputError, match="masks were asked for together with windows"):
+        check_whole(GenerateOptions(windows="uniform"), "masks")
+    for what in ("masks", "edits"):
+        with pytest.raises(InputError, match=f"{what} were asked for together with fusion"):
+            check_whole(GenerateOptions(fusion=2), what)
+    check_whole(GenerateOptions(windows="uniform"), "edits")
+
+
+def test_an_edit_goes_on_as_the_picture_was_made(bundle: Bundle) -> None:
+    options = GenerateOptions(steps=2, control=0.5, windows="tapered", window_stride=0.5)
+    record = next(generate(bundle, [street(0)], [1], options))
+    assert options_of(record, bundle, GenerateOptions(), ()) == options
 
 
 def test_cells_take_the_label_of_their_corner() -> None:

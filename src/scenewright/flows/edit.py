@@ -50,7 +50,10 @@ CELL_PX = 256
 GAIN = 3
 """How much stronger a strip shows differences."""
 
-FROM_RECORD = ("steps", "guidance", "gate", "negative", "mis", "merge", "attention", "missing")
+FROM_RECORD = (
+    *("steps", "guidance", "gate", "negative", "mis", "merge", "attention", "missing"),
+    *("control", "windows", "window_stride", "fusion", "fusion_share"),
+)
 """Options that an edit takes from the record that it starts from, unless they are given."""
 
 EACH = "each its own"

@@ -45,7 +45,7 @@ def check_whole(options: GenerateOptions, what: str) -> None:
             f"{what} were asked for together with {'fusion' if options.fusion > 1 else 'windows'}",
             "they come from one whole pass: draw first, then `scenewright ground` the picture"
             if what == "masks"
-            else "leave --fusion out",
+            else "--fusion 1 draws the picture in one pass",
         )
 
 
