@@ -150,7 +150,8 @@ SETS = {"coco-stuff": ("coco100", 100), "a150": ("ade20k10", 30)}
     ("benchmark", "count"),
     [
         ("coco-stuff", 2), ("a150", 2),
-        pytest.param("coco-stuff", 0, marks=pytest.mark.slow), pytest.param("a150", 0, marks=pytest.mark.slow),
+        pytest.param("coco-stuff", 0, marks=pytest.mark.slow),
+        pytest.param("a150", 0, marks=pytest.mark.slow),
     ],
 )  # fmt: skip
 def test_photographs_with_their_own_vocabularies(
