@@ -12,7 +12,6 @@ from safetensors.torch import load_file
 from tiny_family import CPU, SMALL, denoiser, denoiser_config, generator, loop, model_folder, records
 
 from scenewright.backbone.load import load_folder
-from scenewright.condition.gligen import GligenInputs
 from scenewright.errors import InputError, ModelError
 from scenewright.models.adapter import load_adapter, read_header
 from scenewright.models.load import load_bundle
@@ -279,18 +278,6 @@ def test_the_loss_by_hand(folder, v_folder, cache, prediction):
     error_B = (output - target).square().mean((1, 2, 3))
     assert torch.allclose(loss, error_B.mean(), rtol=1e-4)
     assert logged["high"] == pytest.approx(error_B[t_B > 500].mean().item(), rel=1e-4)
-
-
-def test_cells_inside_boxes_count_more(folder, cache):
-    task = denoiser(folder, cache, object_weight=3.0)
-    error_Bhw = torch.rand(3, 16, 16, generator=generator()) + 0.1
-    boxes_BN4 = torch.tensor([[[0.0, 0.0, 0.5, 1.0], [0.0, 0.0, 1.0, 1.0]]] * 3)
-    told_BN = torch.tensor([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0]])  # one of two; the null layout; both
-    layout = GligenInputs(boxes_BN4, told_BN, torch.zeros(3, 2, 4), ((), (), ()))
-    weight_Bhw = task._places(layout, error_Bhw)
-    assert (weight_Bhw[0, :, :8] == 3).all() and (weight_Bhw[0, :, 8:] == 1).all()
-    assert (weight_Bhw[1] == 1).all() and (weight_Bhw[2] == 3).all()
-    assert (task._places(None, error_Bhw) == 1).all()
 
 
 def test_cells_of_boxes_that_are_not_told_count_as_any_other(folder, cache):

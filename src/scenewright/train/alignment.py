@@ -13,12 +13,14 @@ Letters: R rows, H heads, N visual tokens, M grounding tokens, D width.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from scenewright.condition.fuser import GatedFuser
+from scenewright.condition.gligen import GligenInputs
 
 GIVEN = 0.5
 SMALLEST = 32
@@ -47,9 +49,9 @@ class Alignment:
         seen, self._seen = self._seen, []
         losses = []
         for fuser, x_RND, tokens_RMD in seen:
-            grid = _grid(x_RND.shape[1], size_hw)
+            grid = grid_of(x_RND.shape[1], size_hw)
             if x_RND.shape[1] >= SMALLEST and grid is not None:
-                inside_RNM = _inside(boxes_RM4, masks_RM, grid)
+                inside_RNM = inside(boxes_RM4, masks_RM, grid)
                 losses.append(_misplaced(_attention(fuser, x_RND, tokens_RMD), inside_RNM, masks_RM))
         return torch.stack(losses).mean() if losses else boxes_RM4.new_zeros(())
 
@@ -70,7 +72,24 @@ def open_gates(fusers: dict[str, GatedFuser], gate: float) -> None:
                 layer.bias.zero_()
 
 
-def _grid(cells: int, size_hw: tuple[int, int]) -> tuple[int, int] | None:
+def box_weights(layout: GligenInputs | None, like_Rhw: Tensor, weight: float) -> Tensor:
+    """What each cell counts for in a loss [R,h,w]: `weight` inside of any box that is told, 1 elsewhere.
+
+    Only boxes that the network knows: a weight on places that it must guess would teach it that things are
+    more likely than they are, and a text alone would draw too many of them.
+    """
+    weight_Rhw = torch.ones_like(like_Rhw)
+    if layout is None:
+        return weight_Rhw
+    height, width = like_Rhw.shape[1:]
+    for weight_hw, boxes_N4, told_N in zip(weight_Rhw, layout.boxes_BN4, layout.masks_BN, strict=True):
+        for x0, y0, x1, y1 in boxes_N4[told_N > 0].tolist():
+            rows = slice(math.floor(y0 * height), math.ceil(y1 * height))
+            weight_hw[rows, math.floor(x0 * width) : math.ceil(x1 * width)] = weight
+    return weight_Rhw
+
+
+def grid_of(cells: int, size_hw: tuple[int, int]) -> tuple[int, int] | None:
     """Height and width of a map of `cells` cells that is the latent halved some number of times."""
     height, width = size_hw
     while height * width > cells:
@@ -78,7 +97,7 @@ def _grid(cells: int, size_hw: tuple[int, int]) -> tuple[int, int] | None:
     return (height, width) if height * width == cells else None
 
 
-def _inside(boxes_RM4: Tensor, masks_RM: Tensor, grid: tuple[int, int]) -> Tensor:
+def inside(boxes_RM4: Tensor, masks_RM: Tensor, grid: tuple[int, int]) -> Tensor:
     """Whether the centre of each cell lies in each used box: bool [R,N,M]."""
     height, width = grid
     y_N = ((torch.arange(height, device=boxes_RM4.device) + 0.5) / height).repeat_interleave(width)

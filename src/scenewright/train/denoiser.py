@@ -15,7 +15,6 @@ Letters: B batch, C latent channels, h w cells, N slots, L text tokens, D width.
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,7 +34,7 @@ from scenewright.backbone.noise import Noise
 from scenewright.backbone.text import PromptCut, embed
 from scenewright.condition.gligen import Gligen, GligenConfig, GligenInputs, inputs_from_scenes
 from scenewright.errors import InputError
-from scenewright.train.alignment import Alignment, open_gates
+from scenewright.train.alignment import Alignment, box_weights, open_gates
 from scenewright.train.crops import crop_latents
 from scenewright.train.data import stream_rng
 from scenewright.train.fresh import UnetSizes, fresh_backbone
@@ -43,6 +42,7 @@ from scenewright.train.latents import open_pool
 from scenewright.train.probe import ProbeConfig, probe
 from scenewright.train.renders import Item, Source
 from scenewright.train.vae import to_signal
+from scenewright.train.word_alignment import WordAlignment
 
 if TYPE_CHECKING:
     from scenewright.train.recipe import LoopConfig
@@ -72,6 +72,7 @@ class DenoiserConfig:
     gate_start: float = 0.0  # of a fresh adapter, before tanh; above 0 with output layers of zero
     gate_lr_scale: float = 10.0  # learning rate of the gates over that of the rest
     align_weight: float = 0.0  # of the loss on the fusers' attention (see alignment.py); 0: not used
+    word_weight: float = 0.0  # of that on the attention to words (word_alignment.py), with the base trained
     snr_gamma: float | None = (
         None  # min-SNR clipping of the loss weight; None: the plain loss of the prediction
     )
@@ -153,6 +154,8 @@ class DenoiserTask:
         self.handle = self.adapter.attach(unet) if self.adapter is not None else None
         watched = self.adapter is not None and self.config.align_weight > 0
         self.alignment = Alignment(self.adapter.fusers) if watched else None
+        read = "base" in train and self.config.word_weight > 0
+        self.words = WordAlignment(self.backbone) if read else None
 
     def _adapter(self) -> Gligen | None:
         """The adapter to train, or a finished one that stays as it is beside the trained UNet; or None."""
@@ -241,22 +244,25 @@ class DenoiserTask:
 
     def loss(self, batch: dict[str, Any], generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """Squared error of the prediction at uniform timesteps; logs that of the noisier half as ``high``."""
-        z0_BChw = self._clean(batch)
-        rows = len(z0_BChw)
+        z0_BChw, config = self._clean(batch), self.config
+        rows, size_hw = len(z0_BChw), (z0_BChw.shape[-2], z0_BChw.shape[-1])
         t_B = torch.randint(self.noise.train_timesteps, (rows,), generator=generator, device=generator.device)
         noise_BChw = torch.randn(z0_BChw.shape, generator=generator, device=generator.device)
         t_B, noise_BChw = t_B.to(self.device), noise_BChw.to(self.device)
         layout = self._layout(batch) if batch["layout"] else None
         cond = Conditioning(self._text(batch), None if layout is None else self._grounding(layout))
         error_Bhw = self._errors(z0_BChw, noise_BChw, t_B, cond)
-        error_B = (error_Bhw * self._places(layout, error_Bhw)).mean((1, 2)) * self._weight(t_B)
+        emphasis_Bhw = box_weights(layout, error_Bhw, config.object_weight)
+        error_B = (error_Bhw * emphasis_Bhw).mean((1, 2)) * self._weight(t_B)
         high = t_B > self.noise.train_timesteps // 2
         logged = {"high": float(error_B[high].detach().mean())} if bool(high.any()) else {}
         loss = error_B.mean()
         if self.alignment is not None and layout is not None:
-            height, width = z0_BChw.shape[-2:]
-            misplaced = self.alignment.loss(*self._watched(layout), (height, width))
-            loss, logged["align"] = loss + self.config.align_weight * misplaced, float(misplaced.detach())
+            misplaced = self.alignment.loss(*self._watched(layout), size_hw)
+            loss, logged["align"] = loss + config.align_weight * misplaced, float(misplaced.detach())
+        if self.words is not None:
+            unread = self.words.loss([one.item for one in batch["items"]], batch["captions"], size_hw)
+            loss, logged["words"] = loss + config.word_weight * unread, float(unread.detach())
         return loss, logged
 
     def _errors(self, z0_BChw: Tensor, noise_BChw: Tensor, t_B: Tensor, cond: Conditioning) -> Tensor:
@@ -264,22 +270,6 @@ class DenoiserTask:
         z_BChw = self.noise.scale(self.noise.add(z0_BChw, noise_BChw, t_B), t_B)
         output_BChw = self.denoise(z_BChw, Call.plain(t_B, cond)).float()
         return ((output_BChw - self.noise.target(z0_BChw, noise_BChw, t_B)) ** 2).mean(1)
-
-    def _places(self, layout: GligenInputs | None, error_Bhw: Tensor) -> Tensor:
-        """What each cell counts for: `object_weight` inside of any box that the network is told, 1 elsewhere.
-
-        Only boxes that it knows: a weight on places that it must guess would teach it that things are more
-        likely than they are, and a text alone would draw too many of them.
-        """
-        weight_Bhw = torch.ones_like(error_Bhw)
-        if layout is None:
-            return weight_Bhw
-        height, width = error_Bhw.shape[1:]
-        for weight_hw, boxes_N4, told_N in zip(weight_Bhw, layout.boxes_BN4, layout.masks_BN, strict=True):
-            for x0, y0, x1, y1 in boxes_N4[told_N > 0].tolist():
-                rows = slice(math.floor(y0 * height), math.ceil(y1 * height))
-                weight_hw[rows, math.floor(x0 * width) : math.ceil(x1 * width)] = self.config.object_weight
-        return weight_Bhw
 
     def _clean(self, batch: dict[str, Any]) -> Tensor:
         """The clean latents z0_BChw of a batch, float32."""
