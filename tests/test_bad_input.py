@@ -149,7 +149,7 @@ CASES = [
          "--allow-other-backbone", files.other_head),
     Case("head of other taps", DRAW + "--ground --head {d}/taps.safetensors", "the head reads levels of",
          "fits the network", files.other_taps),
-    Case("model is a head", OPTION + "--model {t}+grounding:{h}", "finds things in pictures", "--ground", good_scene),
+    Case("model is a head", OPTION + "--model {t}+grounding:{h}", "finds things in pictures", "scenewright ground", good_scene),
     Case("picture to look at is missing", "ground {d}/god.png --classes cat --out {d}/out", "there is no file", "good", good_scene),
     Case("photograph of nothing known", "ground {d}/plain.png --out {d}/out", "is no record", "--classes", files.plain_png),
     Case("picture cut off", "ground {d}/cut.png --classes cat --out {d}/out", "cut.png", "", files.cut_png),

@@ -7,7 +7,6 @@ import torch
 
 from scenewright.backbone.call import Grounding
 from scenewright.condition.fuser import GatedFuser
-from scenewright.condition.gligen import GligenInputs
 from scenewright.train.alignment import Alignment, _misplaced, box_weights, grid_of, inside, open_gates
 
 LEFT_HALF = torch.tensor([[[0.0, 0.0, 0.5, 1.0], [0.0, 0.0, 0.0, 0.0]]])
@@ -30,8 +29,8 @@ def test_cells_inside_boxes_count_more() -> None:
     error_Bhw = torch.rand(3, 16, 16)
     boxes_BN4 = torch.tensor([[[0.0, 0.0, 0.5, 1.0], [0.0, 0.0, 1.0, 1.0]]] * 3)
     told_BN = torch.tensor([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0]])  # one of two; the null layout; both
-    layout = GligenInputs(boxes_BN4, told_BN, torch.zeros(3, 2, 4), ((), (), ()))
-    weight_Bhw = box_weights(layout, error_Bhw, 3.0)
+    told = (boxes_BN4, told_BN)
+    weight_Bhw = box_weights(told, error_Bhw, 3.0)
     assert (weight_Bhw[0, :, :8] == 3).all() and (weight_Bhw[0, :, 8:] == 1).all()
     assert (weight_Bhw[1] == 1).all() and (weight_Bhw[2] == 3).all()
     assert (box_weights(None, error_Bhw, 3.0) == 1).all()

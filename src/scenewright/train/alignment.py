@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from scenewright.condition.fuser import GatedFuser
-from scenewright.condition.gligen import GligenInputs
 
 GIVEN = 0.5
 SMALLEST = 32
@@ -72,18 +71,19 @@ def open_gates(fusers: dict[str, GatedFuser], gate: float) -> None:
                 layer.bias.zero_()
 
 
-def box_weights(layout: GligenInputs | None, like_Rhw: Tensor, weight: float) -> Tensor:
+def box_weights(told: tuple[Tensor, Tensor] | None, like_Rhw: Tensor, weight: float) -> Tensor:
     """What each cell counts for in a loss [R,h,w]: `weight` inside of any box that is told, 1 elsewhere.
 
-    Only boxes that the network knows: a weight on places that it must guess would teach it that things are
-    more likely than they are, and a text alone would draw too many of them.
+    `told`: boxes [R,M,4] and which of them the network knows [R,M]; None: it knows none. Only these count: a
+    weight on places that it must guess would teach it that things are more likely than they are, and a text
+    alone would draw too many of them.
     """
     weight_Rhw = torch.ones_like(like_Rhw)
-    if layout is None:
+    if told is None:
         return weight_Rhw
     height, width = like_Rhw.shape[1:]
-    for weight_hw, boxes_N4, told_N in zip(weight_Rhw, layout.boxes_BN4, layout.masks_BN, strict=True):
-        for x0, y0, x1, y1 in boxes_N4[told_N > 0].tolist():
+    for weight_hw, boxes_M4, known_M in zip(weight_Rhw, *told, strict=True):
+        for x0, y0, x1, y1 in boxes_M4[known_M > 0].tolist():
             rows = slice(math.floor(y0 * height), math.ceil(y1 * height))
             weight_hw[rows, math.floor(x0 * width) : math.ceil(x1 * width)] = weight
     return weight_Rhw

@@ -123,6 +123,7 @@ class DenoiserTask:
         self.config = config
         self.seed, self.batch_size = loop.seed, loop.batch_size
         self.modules: dict[str, nn.Module] = {}
+        self.words: WordAlignment | None = None
         self.device = torch.device("cpu")
 
     def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
@@ -154,8 +155,8 @@ class DenoiserTask:
         self.handle = self.adapter.attach(unet) if self.adapter is not None else None
         watched = self.adapter is not None and self.config.align_weight > 0
         self.alignment = Alignment(self.adapter.fusers) if watched else None
-        read = "base" in train and self.config.word_weight > 0
-        self.words = WordAlignment(self.backbone) if read else None
+        if "base" in train and self.config.word_weight > 0:
+            self.words = WordAlignment(self.backbone)
 
     def _adapter(self) -> Gligen | None:
         """The adapter to train, or a finished one that stays as it is beside the trained UNet; or None."""
@@ -252,13 +253,14 @@ class DenoiserTask:
         layout = self._layout(batch) if batch["layout"] else None
         cond = Conditioning(self._text(batch), None if layout is None else self._grounding(layout))
         error_Bhw = self._errors(z0_BChw, noise_BChw, t_B, cond)
-        emphasis_Bhw = box_weights(layout, error_Bhw, config.object_weight)
+        told = None if layout is None else self._watched(layout)
+        emphasis_Bhw = box_weights(told, error_Bhw, config.object_weight)
         error_B = (error_Bhw * emphasis_Bhw).mean((1, 2)) * self._weight(t_B)
         high = t_B > self.noise.train_timesteps // 2
         logged = {"high": float(error_B[high].detach().mean())} if bool(high.any()) else {}
         loss = error_B.mean()
-        if self.alignment is not None and layout is not None:
-            misplaced = self.alignment.loss(*self._watched(layout), size_hw)
+        if self.alignment is not None and told is not None:
+            misplaced = self.alignment.loss(*told, size_hw)
             loss, logged["align"] = loss + config.align_weight * misplaced, float(misplaced.detach())
         if self.words is not None:
             unread = self.words.loss([one.item for one in batch["items"]], batch["captions"], size_hw)
