@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenewright.errors import InputError, ScenewrightError
+from scenewright.flows.samples import PHOTOGRAPHS, picture_paths
 from scenewright.flows.segment import FULL, Picture, Segmented
 from scenewright.flows.segment_files import SegmentFiles, write_files
-from scenewright.flows.segment_folder import names_of, picture_paths
+from scenewright.flows.segment_folder import names_of
 from scenewright.flows.segment_options import SegmentOptions, spoken
 from scenewright.flows.write import check_folder
 from scenewright.models.mask_denoiser import MaskDenoiser, load_mask_denoiser
@@ -73,7 +74,7 @@ def denoise_files(
     probability of a class; `base` is the model beside a folder that has a UNet only. Raises InputError (no
     picture, no classes), ModelError, StorageError.
     """
-    paths = picture_paths(pictures)
+    paths = picture_paths(pictures, PHOTOGRAPHS)
     check_folder(out)
     denoiser = load_mask_denoiser(model, base, device, dtype)
     if denoiser.rules.text != "none" and asked is None:

@@ -16,7 +16,7 @@ from scenewright.flows.jobs import Job, Named, slug, unique
 from scenewright.flows.model import Model
 from scenewright.flows.options import GroundOptions
 from scenewright.flows.produce import ModelChoice
-from scenewright.flows.samples import ENDINGS, is_ours
+from scenewright.flows.samples import picture_paths
 from scenewright.flows.write import ELSEWHERE, Files, Outcome, Written, check_folder, save, write_sheet
 from scenewright.scene import Record, Scene
 from scenewright.scene import io as picture_files
@@ -61,7 +61,7 @@ def ground_files(
     Every picture is read before the first is looked at, so that a damaged one is known at once. What is there
     already with just these masks is kept. Raises InputError, ModelError or StorageError.
     """
-    paths = _pictures(request.files)
+    paths = picture_paths(request.files)
     jobs = _jobs(paths, request, options)
     check_folder(out)
     for note in check_wanted([(one.name, one.scene) for one in jobs], options.classes):
@@ -89,26 +89,6 @@ def ground_files(
             on_progress(start + len(rows), len(missing))
     results = tuple(outcomes[k] for k in range(len(jobs)))
     return Written(results, write_sheet(results, out), None)
-
-
-def _pictures(given: Sequence[Path]) -> list[Path]:
-    """The picture files among files and folders. Raises StorageError, InputError for an empty folder."""
-    found: list[Path] = []
-    for path in given:
-        if not path.is_dir():
-            found.append(path)
-            continue
-        try:
-            inside = [one for one in sorted(path.iterdir()) if one.suffix.lower() in ENDINGS]
-        except OSError as fault:
-            raise picture_files.cannot("read", path, fault) from fault
-        kept = [one for one in inside if not one.name.startswith(".") and not is_ours(one)]
-        if not kept:
-            raise InputError(
-                f"there is no picture in {path}", f"expected files ending in {', '.join(ENDINGS)}"
-            )
-        found += kept
-    return found
 
 
 def _record(path: Path, request: PictureRequest, options: GroundOptions) -> Record:

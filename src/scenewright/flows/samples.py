@@ -26,10 +26,13 @@ from scenewright.scene.record import SCENE_SUFFIX
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 """Files that are taken as pictures."""
 
+PHOTOGRAPHS = (*ENDINGS, ".tif", ".tiff", ".bmp")
+"""Files that are taken as pictures where nothing needs to be known about them."""
+
 OWN_SHEETS = ("sheet.png",)
 """Pictures of pictures that our own commands leave in a folder."""
 
-OWN_ENDS = (".overlay", ".mask", ".cutout", ".strip")
+OWN_ENDS = (".labels", ".score", ".entropy", ".overlay", ".mask", ".cutout", ".strip")
 """How the names of pictures end, before ".png", that our own commands put beside a picture."""
 
 Progress = Callable[[float, int], None]
@@ -102,17 +105,37 @@ def read_samples(source: Path, on_progress: Progress | None = None) -> Samples:
 
 
 def _of_folder(folder: Path) -> list[tuple[Path, Scene | None]]:
-    """Pictures in it, except overlays, masks and sheets of our own."""
+    return [(path, None) for path in pictures_in(folder)]
+
+
+def pictures_in(folder: Path, endings: Sequence[str] = ENDINGS) -> list[Path]:
+    """Pictures in a folder by name, except overlays, masks and sheets of our own. Raises StorageError."""
     try:
-        names = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+        names = sorted(path for path in folder.iterdir() if path.suffix.lower() in endings)
     except OSError as fault:
         raise picture_files.cannot("read", folder, fault) from fault
-    kept = [path for path in names if not path.name.startswith(".") and not is_ours(path)]
-    return [(path, None) for path in kept]
+    return [path for path in names if not path.name.startswith(".") and not _is_ours(path)]
 
 
-def is_ours(path: Path) -> bool:
-    """Whether a picture is an overlay, a mask or a sheet that our own commands wrote."""
+def picture_paths(given: Sequence[Path], endings: Sequence[str] = ENDINGS) -> list[Path]:
+    """The picture files among files, which are taken as they are, and folders.
+
+    Raises StorageError, InputError for none and for a folder without any.
+    """
+    if not given:
+        raise InputError("no picture was given", "name picture files, or folders of them")
+    found: list[Path] = []
+    for path in given:
+        inside = pictures_in(path, endings) if path.is_dir() else [path]
+        if not inside:
+            raise InputError(
+                f"there is no picture in {path}", f"files ending in {', '.join(endings)} are taken"
+            )
+        found += inside
+    return found
+
+
+def _is_ours(path: Path) -> bool:
     return path.name in OWN_SHEETS or path.stem.endswith(OWN_ENDS)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from scenewright.errors import InputError, ScenewrightError
 from scenewright.flows.jobs import RESERVED, slug
 from scenewright.flows.produce import ModelChoice
+from scenewright.flows.samples import PHOTOGRAPHS, picture_paths
 from scenewright.flows.segment import Picture, PictureSegmenter
 from scenewright.flows.segment_files import SegmentFiles, told_before, write_files
 from scenewright.flows.segment_options import SegmentOptions
@@ -23,12 +24,6 @@ from scenewright.flows.segment_refine import RefineOptions, Refiner
 from scenewright.flows.write import CELL_PX, ELSEWHERE, FAILED, ON_SHEET, SHEET, State, check_folder
 from scenewright.scene import contact_sheet
 from scenewright.scene import io as picture_files
-
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-"""Files of a folder that are taken as pictures."""
-
-OURS = (".labels", ".score", ".entropy", ".overlay", ".mask", ".cutout", ".strip")
-"""How names of pictures that our own commands wrote beside others end, before ".png"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +97,7 @@ def segment_files(
     Raises InputError (no picture, one file alone that is none, others' files in the way), ModelError,
     StorageError.
     """
-    paths = picture_paths(pictures)
+    paths = picture_paths(pictures, PHOTOGRAPHS)
     if len(paths) == 1:
         picture_files.read_image(paths[0])
     check_folder(out)
@@ -166,32 +161,6 @@ def facts(loaded: PictureSegmenter, options: SegmentOptions) -> dict[str, Any]:
     if options.hidden:
         told["behind"] = [one[0] for one in options.hidden]
     return told
-
-
-def picture_paths(given: Sequence[Path]) -> list[Path]:
-    """The picture files among files and folders. Raises InputError for none, StorageError."""
-    found: list[Path] = []
-    for path in given:
-        if not path.is_dir():
-            found.append(path)
-            continue
-        try:
-            inside = [one for one in sorted(path.iterdir()) if one.suffix.lower() in ENDINGS]
-        except OSError as fault:
-            raise picture_files.cannot("read", path, fault) from fault
-        kept = [one for one in inside if not one.name.startswith(".") and not _is_ours(one)]
-        if not kept:
-            raise InputError(
-                f"there is no picture in {path}", f"files ending in {', '.join(ENDINGS)} are taken"
-            )
-        found += kept
-    if not found:
-        raise InputError("no picture was given", "scenewright segment PICTURE.jpg --classes cat,dog")
-    return found
-
-
-def _is_ours(path: Path) -> bool:
-    return path.name == SHEET or path.stem.endswith(OURS)
 
 
 def names_of(paths: Sequence[Path]) -> Iterator[str]:
