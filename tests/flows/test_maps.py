@@ -121,6 +121,10 @@ def test_files_that_are_no_maps(tmp_path: Path, street: Path) -> None:
     Image.fromarray(np.full((8, 8), 77, np.uint8)).save(wrong)
     with pytest.raises(InputError, match="77"):
         fitted([wrong])
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.uint8)).save(photo)
+    with pytest.raises(InputError, match="colours that are no class of 'cityscapes'"):
+        fitted([photo])
     scene = tmp_path / "scene.json"
     scene.write_text('{"prompt": "a car"}')
     with pytest.raises(InputError, match="neither a label map nor a generation list"):
@@ -148,6 +152,14 @@ def test_the_command_draws_maps_with_a_grid(cli, model: str, street: Path, tmp_p
     assert other.code == 2 and "control 1.0, now 0.5" in other.err
     bad = cli(*words, "--weather", "windy", "--out", tmp_path / "o")
     assert bad.code == 2 and "unknown weather 'windy'" in bad.err
+
+
+def test_a_model_without_label_maps_is_refused(cli, model: str, street: Path, tmp_path: Path) -> None:
+    words = ["generate", street, "--vocabulary", "cityscapes", "--model", model.partition("+")[0]]
+    words += ["--steps", 1, "--size", 16, "--out", tmp_path / "out"]
+    ended = cli(*words)
+    assert ended.code == 2 and "does not follow label maps" in ended.err and not (tmp_path / "out").exists()
+    assert cli(*words, "--no-layout").code == 0
 
 
 def test_the_shipped_list_is_found_by_its_name(cli, model: str, tmp_path: Path) -> None:

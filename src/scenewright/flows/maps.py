@@ -41,6 +41,9 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "town"
 STREETS = ("cityscapes", "town")
 """Vocabularies whose files may be named and numbered as street datasets do."""
 
+MOST_UNKNOWN = 64
+"""Colours of no class that a map may have where they take most of it."""
+
 
 def read_maps(request: Request) -> list[Named]:
     """The maps of a request as scenes of their own size, uncropped and without a prompt yet.
@@ -87,13 +90,26 @@ def read_map(path: Path, vocabulary: str) -> NDArray[np.uint16]:
     """
     known = load(vocabulary)
     if _is_coloured(path):
-        return from_colours(read_image(path), known)
+        image_HW3 = read_image(path)
+        labels_HW = from_colours(image_HW3, known)
+        check_colours(image_HW3, labels_HW == known.ignore, path, vocabulary)
+        return labels_HW
     if vocabulary in STREETS:
         kind = "city" if re.search(r"_labelIds\.png$", path.name) else "generated"
         return read_street_labels(path, kind).astype(np.uint16)
     labels_HW = read_labels(path)
     outputs(labels_HW, LabelSpace.of(vocabulary), str(path))
     return labels_HW
+
+
+def check_colours(image_HW3: NDArray[np.uint8], unknown_HW: NDArray[np.bool_], path: Path, name: str) -> None:
+    """Raises InputError for a photograph: most of it is of colours of no class, and these are many."""
+    colours = np.unique(image_HW3[unknown_HW], axis=0)
+    if unknown_HW.mean() > 0.5 and len(colours) > MOST_UNKNOWN:
+        raise InputError(
+            f"{path} has {len(colours)} colours that are no class of {name!r}",
+            "a label map is expected: numbers of the classes, or their colours",
+        )
 
 
 def _scenes(path: Path, space: LabelSpace) -> Iterator[Named]:

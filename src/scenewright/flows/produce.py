@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scenewright.errors import InputError
 from scenewright.flows.ground_words import check_wanted, with_classes
 from scenewright.flows.jobs import Request, jobs, read, sized
 from scenewright.flows.model import Model
@@ -61,6 +62,8 @@ def produce(
     bundle = Model.load(
         model.name, device=model.device, dtype=model.dtype, allow_other_backbone=model.allow_other_backbone
     ).bundle
+    if request.vocabulary:
+        check_maps(bundle, options)
     scenes, notes = sized(scenes, request, trained_wh(bundle.backbone, bundle.adapter))
     unwise = [words for one in scenes for words in advice(one.scene, one.name)]
     made = () if request.vocabulary else request.files
@@ -83,6 +86,17 @@ def produce(
         on_done=on_done,
         on_progress=on_progress,
     )
+
+
+def check_maps(bundle: Bundle, options: GenerateOptions) -> None:
+    """Raises InputError for a model that would draw label maps from their prompts alone, unasked."""
+    from scenewright.condition.semantic import KIND
+
+    if options.layout and bundle.kind != KIND:
+        raise InputError(
+            f"{bundle.name} does not follow label maps",
+            "--model nano+dginstyle does; --no-layout draws from the prompts alone",
+        )
 
 
 def remade(files: Sequence[Path], bundle: Bundle, options: GenerateOptions) -> list[str]:

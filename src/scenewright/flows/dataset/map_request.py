@@ -20,7 +20,7 @@ from scenewright.flows.dataset.stats import quartiles
 from scenewright.flows.maps import KEY
 from scenewright.flows.model import Model
 from scenewright.flows.options import GenerateOptions
-from scenewright.flows.produce import ModelChoice
+from scenewright.flows.produce import ModelChoice, check_maps
 from scenewright.flows.write import check_folder, check_jobs
 from scenewright.scene.files import atomic_write, to_json_bytes
 
@@ -52,7 +52,6 @@ def prepare_maps(request: MapRequest, out: Path) -> Prepared:
 
     Raises InputError, ModelError or StorageError.
     """
-    from scenewright.condition.semantic import KIND
     from scenewright.flows.dataset.build import check_place, describe
     from scenewright.flows.dataset.request import Prepared
     from scenewright.flows.windows import trained_wh
@@ -66,11 +65,7 @@ def prepare_maps(request: MapRequest, out: Path) -> Prepared:
         dtype=choice.dtype,
         allow_other_backbone=choice.allow_other_backbone,
     ).bundle
-    if request.options.layout and bundle.kind != KIND:
-        raise InputError(
-            f"{bundle.name} does not follow label maps",
-            "--model nano+dginstyle does; --no-layout draws from the prompts alone",
-        )
+    check_maps(bundle, request.options)
     size_wh = request.size_wh or trained_wh(bundle.backbone, bundle.adapter)
     orders = source.orders(size_wh, request.rules.area)
     check_jobs(bundle, [one.job for one in orders], request.options)
