@@ -108,6 +108,11 @@ def test_real_label_maps(data_dir, tmp_path):
 def test_what_is_wrong_is_said(drawn, tmp_path):
     with pytest.raises(StorageError, match="there is no folder"):
         open_streets(tmp_path / "none")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StorageError, match="there is no folder") as refused:
+        open_streets(tmp_path / "file")
+    assert not refused.value.hint.startswith("did you mean")
+    (tmp_path / "file").unlink()
     with pytest.raises(InputError, match="none of the layouts"):
         open_streets(tmp_path)
     with pytest.raises(InputError, match="unknown layout 'gtaa'"):

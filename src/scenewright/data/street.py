@@ -178,7 +178,7 @@ def open_streets(root: Path, layout: str = "auto", split: str = "") -> StreetSet
     Raises StorageError (no such folder), InputError (unknown layout or split, no label files).
     """
     if not root.is_dir():
-        names = [one.name for one in root.parent.iterdir()] if root.parent.is_dir() else []
+        names = [one.name for one in root.parent.iterdir() if one.is_dir()] if root.parent.is_dir() else []
         close = nearest(root.name, names)
         raise StorageError(
             f"there is no folder {root}", f"did you mean {root.parent / close}?" if close else ""

@@ -47,6 +47,9 @@ def test_gta_in_one_step_that_leaves_out_wrong_pairs(drawn, tmp_path):
     assert listed[1].conditioning_image == str(root / "labels/00003.png")
     assert listed[1].text.split()[0] == "road"
     assert next(iter(lines(found))) == "3 label maps, 2 left out"
+    write_png(root / "images" / "00002.png", drawn[1].image)
+    again = import_streets(root, "gta")
+    assert [one.name for one in again.failed] == ["labels/00004"] and len(again.statistics) == 4
 
 
 def test_an_interrupted_import_goes_on_to_the_same_bytes(drawn, tmp_path):

@@ -188,7 +188,8 @@ def _image(sample: Sample, file: Path, source: Path) -> NDArray[np.uint8]:
 def _files(source: Path) -> list[Path]:
     """The pickles of a folder, sorted by name."""
     if not source.is_dir():
-        names = [one.name for one in source.parent.iterdir()] if source.parent.is_dir() else []
+        beside = source.parent.iterdir() if source.parent.is_dir() else ()
+        names = [one.name for one in beside if one.is_dir()]
         close = nearest(source.name, names)
         raise StorageError(
             f"there is no folder {source}", f"did you mean {source.parent / close}?" if close else ""

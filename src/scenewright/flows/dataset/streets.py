@@ -31,7 +31,7 @@ from scenewright.data.street_stats import DATASET_FILE, Listed, Statistics, data
 from scenewright.errors import InputError, ScenewrightError, StorageError, nearest
 from scenewright.flows.dataset.build import Done, Progress
 from scenewright.flows.dataset.copies import place
-from scenewright.flows.dataset.journal import Entry, Journal
+from scenewright.flows.dataset.journal import Entry, Journal, forget
 from scenewright.scene.files import atomic_write
 from scenewright.scene.io import grey_png_bytes, picture_size
 from scenewright.scene.label_maps import class_caption, class_pixels
@@ -129,6 +129,8 @@ def _run(
     space, fresh = LabelSpace.of(VOCABULARY), 0
     rows: list[tuple[str, Mapping[int, int]]] = []
     lines: list[Listed] = []
+    if (folder / JOURNAL).is_file():
+        forget(folder / JOURNAL, ("failed",))  # what was wrong may be right by now
     with Journal(folder / JOURNAL) as journal:
         for done, task in enumerate(tasks, 1):
             entry, labels_HW = journal.entries.get(task.name), None
