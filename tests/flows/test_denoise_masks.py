@@ -42,6 +42,15 @@ def pictures(folder: Path) -> Path:
     return folder
 
 
+def test_thresholds_that_are_none(models, tmp_path, cli):
+    for wrong in ("nan", "7"):
+        ended = cli(
+            "mask-denoiser", pictures(tmp_path / wrong), "--model", models["class"], "--classes", "cat",
+            "--threshold", wrong, "--out", tmp_path / "out", "--device", "cpu",
+        )  # fmt: skip
+        assert ended.code == 2 and "the threshold is" in ended.err and not (tmp_path / "out").exists()
+
+
 def test_masks_of_named_classes(models, tmp_path, cli):
     folder = pictures(tmp_path / "in")
     (folder / "bad.png").write_text("no picture")

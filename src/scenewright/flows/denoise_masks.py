@@ -74,6 +74,8 @@ def denoise_files(
     probability of a class; `base` is the model beside a folder that has a UNet only. Raises InputError (no
     picture, no classes), ModelError, StorageError.
     """
+    if not 0 <= threshold <= 1:
+        raise InputError(f"the threshold is {threshold}; expected 0 to 1", "0.5 suits")
     paths = picture_paths(pictures, PHOTOGRAPHS)
     check_folder(out)
     denoiser = load_mask_denoiser(model, base, device, dtype)
