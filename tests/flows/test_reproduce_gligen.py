@@ -16,8 +16,9 @@ from scenewright.errors import InputError
 from scenewright.evaluate.protocol import HELD_OUT
 from scenewright.flows.generate import GenerateOptions, condition, pictures
 from scenewright.flows.produce import ModelChoice
-from scenewright.flows.reproduce.gligen import Reproduced, reproduce_gligen
+from scenewright.flows.reproduce.gligen import reproduce_gligen
 from scenewright.flows.reproduce.plan import CONDITIONS, METRICS, SWEEP, ReproduceOptions, Stage
+from scenewright.flows.reproduce.results import Reproduced, Results
 from scenewright.flows.reproduce.runs import scene_jobs
 from scenewright.models.load import load_bundle
 from scenewright.scene import Record, read_image
@@ -41,7 +42,9 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return detector(tmp_path_factory.mktemp("judge") / "tiny.safetensors")
 
 
-def run(out: Path, model: str, judge: object, log: Path, scenes: int = 3, **more: object) -> Reproduced:
+def run(
+    out: Path, model: str, judge: object, log: Path, scenes: int = 3, **more: object
+) -> Reproduced[Results]:
     options = ReproduceOptions(
         scenes=scenes, seeds=2, sweep_scenes=2, generate=HOW, logs=(log,), judge=str(judge), resamples=100,
         device="cpu", **more,  # type: ignore[arg-type]

@@ -39,8 +39,9 @@ from scenewright.flows.reproduce.instancediffusion_plan import (
     SET,
     InstanceReproduceOptions,
 )
-from scenewright.flows.reproduce.instancediffusion_results import InstanceReproduced
+from scenewright.flows.reproduce.instancediffusion_results import InstanceResults
 from scenewright.flows.reproduce.instancediffusion_scores import leaks
+from scenewright.flows.reproduce.results import Reproduced
 from scenewright.flows.samples import read_samples
 from scenewright.models.adapter import save_adapter
 from scenewright.scene import Box, Mask, Record, read_image
@@ -78,7 +79,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return detector(tmp_path_factory.mktemp("judge") / "tiny.safetensors")
 
 
-def run(out: Path, models: tuple[str, str], judge: object, **more: object) -> InstanceReproduced:
+def run(out: Path, models: tuple[str, str], judge: object, **more: object) -> Reproduced[InstanceResults]:
     settings: dict = {
         "scenes": 3, "seeds": 1, "part_scenes": 2, "edit_scenes": 2, "generate": HOW, "resamples": 100,
         "judge": str(judge), "device": "cpu", "gligen": ModelChoice(name=models[1], device="cpu"), **more,

@@ -18,7 +18,7 @@ from scenewright.evaluate.grounding import count_masks
 from scenewright.evaluate.splits import class_split
 from scenewright.flows.options import GenerateOptions
 from scenewright.flows.produce import ModelChoice
-from scenewright.flows.reproduce.grounding import HeadsReproduced, reproduce_grounding
+from scenewright.flows.reproduce.grounding import HeadsResults, reproduce_grounding
 from scenewright.flows.reproduce.grounding_bench import HEADS, SCORES
 from scenewright.flows.reproduce.grounding_plan import (
     BASE,
@@ -38,6 +38,7 @@ from scenewright.flows.reproduce.grounding_scores import (
     write_counts,
 )
 from scenewright.flows.reproduce.grounding_verdicts import verdicts
+from scenewright.flows.reproduce.results import Reproduced
 from scenewright.ground.head import GroundingHead
 from scenewright.models.adapter import save_adapter
 from scenewright.models.load import load_bundle
@@ -88,7 +89,9 @@ class Workshop:
 
 
 @pytest.fixture(scope="module")
-def made(model: str, data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, HeadsReproduced]:
+def made(
+    model: str, data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Reproduced[HeadsResults]]:
     out = tmp_path_factory.mktemp("out")
     return out, reproduce_grounding(options(model, data), Workshop(), out)
 
@@ -127,7 +130,7 @@ def test_a_training_is_named_by_what_it_depends_on(model: str, data: Path, tmp_p
     assert len({cell.name for cell in options(model, data, seeds=2).cells((data,), "")}) == 4
 
 
-def test_what_is_written(made: tuple[Path, HeadsReproduced], data: Path) -> None:
+def test_what_is_written(made: tuple[Path, Reproduced[HeadsResults]], data: Path) -> None:
     out, done = made
     names = [path.name for path in done.files]
     assert names == ["results.json", "table.md", "variants.png", "classes.png", "sheet.png"]
@@ -149,7 +152,9 @@ def test_what_is_written(made: tuple[Path, HeadsReproduced], data: Path) -> None
     assert set(renders["variants"][BASE]["classes"]) == asked
 
 
-def test_what_is_there_is_not_made_again(made: tuple[Path, HeadsReproduced], model: str, data: Path) -> None:
+def test_what_is_there_is_not_made_again(
+    made: tuple[Path, Reproduced[HeadsResults]], model: str, data: Path
+) -> None:
     out, done = made
     before = {path.name: path.read_bytes() for path in done.files}
     idle = Workshop()

@@ -15,9 +15,10 @@ from scenewright.errors import InputError, StorageError
 from scenewright.evaluate.bootstrap import weights
 from scenewright.evaluate.semantic import semantic_score
 from scenewright.flows.held_out import drawings
-from scenewright.flows.reproduce.loop import CELLS, COUNTS, LoopReproduced, reproduce_loop
+from scenewright.flows.reproduce.loop import CELLS, COUNTS, LoopResults, reproduce_loop
 from scenewright.flows.reproduce.loop_plan import METRICS, REAL, SET, SPACE, Cell, LoopOptions, Mixture
 from scenewright.flows.reproduce.loop_scores import mixture_scores, read_counts, write_counts
+from scenewright.flows.reproduce.results import Reproduced
 from scenewright.models.segformer import SegformerSize, Segmenter, fresh, save_segmenter
 from scenewright.scene import read_image
 from scenewright.world import toybox
@@ -52,7 +53,7 @@ class Workshop:
 
 
 @pytest.fixture(scope="module")
-def made(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LoopReproduced]:
+def made(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Reproduced[LoopResults]]:
     out = tmp_path_factory.mktemp("out")
     return out, reproduce_loop(options(folder), Workshop(), out, device="cpu")
 
@@ -91,7 +92,7 @@ def test_a_training_is_named_by_what_it_depends_on(folder: Path, tmp_path: Path)
     assert len(seeds) == 16 == len(set(seeds))
 
 
-def test_what_is_written(made: tuple[Path, LoopReproduced], folder: Path) -> None:
+def test_what_is_written(made: tuple[Path, Reproduced[LoopResults]], folder: Path) -> None:
     out, done = made
     assert [path.name for path in done.files] == ["results.json", "table.md", "ratios.png", "sheet.png"]
     told = json.loads((out / "results.json").read_text())
@@ -108,7 +109,7 @@ def test_what_is_written(made: tuple[Path, LoopReproduced], folder: Path) -> Non
     assert len(list((out / CELLS).iterdir())) == 8
 
 
-def test_what_is_there_is_not_made_again(made: tuple[Path, LoopReproduced], folder: Path) -> None:
+def test_what_is_there_is_not_made_again(made: tuple[Path, Reproduced[LoopResults]], folder: Path) -> None:
     out, done = made
     before = {path.name: path.read_bytes() for path in done.files}
     idle = Workshop()

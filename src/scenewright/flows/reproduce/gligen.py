@@ -10,7 +10,7 @@ Everything is kept as it is made: the same command continues where it was stoppe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ from scenewright.flows.reproduce.plan import (
     ReproduceOptions,
     Stage,
 )
-from scenewright.flows.reproduce.results import Results, Swept
+from scenewright.flows.reproduce.results import Reproduced, Results, Swept
 from scenewright.flows.reproduce.runs import PICTURES, Run, Workshop
 from scenewright.flows.reproduce.sheets import write_sheets
 from scenewright.flows.reproduce.tables import markdown, summary
@@ -54,25 +54,9 @@ Runs = Mapping[str, list[Run]]
 """Condition -> one run per seed."""
 
 
-@dataclass(frozen=True)
-class Reproduced:
-    """The results and the files that show them."""
-
-    results: Results
-    files: tuple[Path, ...]
-
-    def lines(self) -> list[str]:
-        """The summary for a terminal."""
-        return [*summary(self.results), "", *(str(path) for path in self.files)]
-
-    def to_json(self) -> dict[str, Any]:
-        """As the command line prints it with --json."""
-        return {**self.results.to_json(), "files": [str(path) for path in self.files]}
-
-
 def reproduce_gligen(
     options: ReproduceOptions, model: ModelChoice, out: Path, on_progress: Progress | None = None
-) -> Reproduced:
+) -> Reproduced[Results]:
     """Draw, judge, measure and show everything in `out`; what is there already is used.
 
     Raises InputError (a model without adapter, pictures in `out` that were made in another way, a log without
@@ -100,7 +84,8 @@ def reproduce_gligen(
         verdicts=verdicts(tables, swept, curve),
         about=about(bundle, card, options, runs),
     )
-    return Reproduced(results, tuple(write_results(results, runs, card, out)))
+    files = write_results(results, runs, card, out)
+    return Reproduced(results, tuple(files), tuple(summary(results)))
 
 
 def training_curve(logs: tuple[Path, ...]) -> Curve | None:

@@ -42,7 +42,7 @@ from scenewright.flows.reproduce.grounding_plan import (
     Variant,
 )
 from scenewright.flows.reproduce.grounding_scores import HeadScores, head_scores
-from scenewright.flows.reproduce.results import Verdict, plain
+from scenewright.flows.reproduce.results import Reproduced, Verdict, plain
 from scenewright.flows.write import check_folder
 from scenewright.scene.files import atomic_write, to_json_bytes
 
@@ -78,9 +78,7 @@ class HeadsResults:
                 }
                 for name, variants in self.variants.items()
             },
-            "verdicts": [
-                {"claim": one.words, "holds": one.holds, "figures": one.figures} for one in self.verdicts
-            ],
+            "verdicts": [one.to_json() for one in self.verdicts],
         }
 
 
@@ -101,33 +99,16 @@ def _scores_json(scores: HeadScores) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class HeadsReproduced:
-    """The results and the files that show them."""
-
-    results: HeadsResults
-    files: tuple[Path, ...]
-
-    def lines(self) -> list[str]:
-        """The summary for a terminal."""
-        from scenewright.flows.reproduce.grounding_show import summary
-
-        return [*summary(self.results), "", *(str(path) for path in self.files)]
-
-    def to_json(self) -> dict[str, Any]:
-        """As the command line prints it with --json."""
-        return {**self.results.to_json(), "files": [str(path) for path in self.files]}
-
-
 def reproduce_grounding(
     options: HeadsOptions, train: TrainHead, out: Path, on_progress: Progress | None = None
-) -> HeadsReproduced:
+) -> Reproduced[HeadsResults]:
     """Draw, train, measure and show everything in `out`; what is there already is used.
 
     `train` trains one cell. Raises InputError (nothing to train on, pictures or a training in `out` that were
     made in another way), ModelError (no labeller, a model without attention), StorageError, and whatever a
     training raises.
     """
+    from scenewright.flows.reproduce.grounding_show import summary
     from scenewright.flows.reproduce.grounding_verdicts import verdicts
 
     told = on_progress or (lambda words, done, total: None)
@@ -152,7 +133,8 @@ def reproduce_grounding(
         verdicts=verdicts(scored[0][RENDERS], scored[1][RENDERS]),
         about=about(options, bundle, folders, tested, threshold),
     )
-    return HeadsReproduced(results, tuple(write_results(results, cells, bench, threshold, out)))
+    files = write_results(results, cells, bench, threshold, out)
+    return Reproduced(results, tuple(files), tuple(summary(results)))
 
 
 def _figures(

@@ -51,7 +51,7 @@ from scenewright.flows.reproduce.instancediffusion_plan import (
     Arm,
     InstanceReproduceOptions,
 )
-from scenewright.flows.reproduce.instancediffusion_results import InstanceReproduced, InstanceResults
+from scenewright.flows.reproduce.instancediffusion_results import InstanceResults
 from scenewright.flows.reproduce.instancediffusion_scores import (
     ArmScores,
     against,
@@ -59,6 +59,7 @@ from scenewright.flows.reproduce.instancediffusion_scores import (
     arm_scores,
 )
 from scenewright.flows.reproduce.instancediffusion_verdicts import verdicts
+from scenewright.flows.reproduce.results import Reproduced
 from scenewright.flows.reproduce.runs import PICTURES, SEEDS_APART, Run, Workshop, asked_scene
 from scenewright.flows.scoring import asked_scenes
 from scenewright.flows.write import check_folder
@@ -92,12 +93,14 @@ class Held:
 
 def reproduce_instancediffusion(
     options: InstanceReproduceOptions, model: ModelChoice, out: Path, on_progress: Progress | None = None
-) -> InstanceReproduced:
+) -> Reproduced[InstanceResults]:
     """Draw, judge, measure and show everything in `out`; what is there already is used.
 
     Raises InputError (a model without InstanceDiffusion's adapter, pictures in `out` that were made in
     another way), ModelError (no model, no detector), StorageError, ScenewrightError (pictures that fail).
     """
+    from scenewright.flows.reproduce.instancediffusion_show import summary
+
     told_to = on_progress or (lambda words, done, total: None)
     check_folder(out)
     card = choose_detector(options.judge, Places(out / PICTURES / RENDERS / EVALUATION / FINDINGS))
@@ -125,7 +128,7 @@ def reproduce_instancediffusion(
     shown = {name: seeds[0] for name, seeds in runs.items() if arms[name] is not arms[BOX] or name == BOX}
     shown[RENDERS] = renders
     files = write_results(results, held, shown, part_runs, subjects, edit_runs, changes, card, out)
-    return InstanceReproduced(results, tuple(files))
+    return Reproduced(results, tuple(files), tuple(summary(results)))
 
 
 def _loaded(model: ModelChoice) -> Bundle:

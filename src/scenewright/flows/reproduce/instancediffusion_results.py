@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from scenewright.flows.reproduce.figures import Value
@@ -60,9 +59,7 @@ class InstanceResults:
                 name: {"figures": _figures(one, self.parts.get(RENDERS))} for name, one in self.parts.items()
             },
             "edits": {"figures": _figures(self.edits, None)} if self.edits is not None else None,
-            "verdicts": [
-                {"claim": one.words, "holds": one.holds, "figures": one.figures} for one in self.verdicts
-            ],
+            "verdicts": [one.to_json() for one in self.verdicts],
         }
 
     def _gains(self, name: str) -> dict[str, Any]:
@@ -83,21 +80,3 @@ def _figures(scores: ArmScores, best: ArmScores | None) -> dict[str, Any]:
             "of_ceiling": plain(one.share_of(top).estimate()) if top is not None else None,
         }
     return found
-
-
-@dataclass(frozen=True)
-class InstanceReproduced:
-    """The results and the files that show them."""
-
-    results: InstanceResults
-    files: tuple[Path, ...]
-
-    def lines(self) -> list[str]:
-        """The summary for a terminal."""
-        from scenewright.flows.reproduce.instancediffusion_show import summary
-
-        return [*summary(self.results), "", *(str(path) for path in self.files)]
-
-    def to_json(self) -> dict[str, Any]:
-        """As the command line prints it with --json."""
-        return {**self.results.to_json(), "files": [str(path) for path in self.files]}

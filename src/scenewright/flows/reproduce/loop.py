@@ -39,7 +39,7 @@ from scenewright.flows.reproduce.loop_scores import (
     read_counts,
     write_counts,
 )
-from scenewright.flows.reproduce.results import Verdict, plain
+from scenewright.flows.reproduce.results import Reproduced, Verdict, plain
 from scenewright.flows.write import check_folder
 from scenewright.scene.files import atomic_write, to_json_bytes
 
@@ -70,9 +70,7 @@ class LoopResults:
             "differs": list(DIFFERS),
             **self.about,
             "mixtures": {one.title: self._figures(one) for one in self.mixtures},
-            "verdicts": [
-                {"claim": one.words, "holds": one.holds, "figures": one.figures} for one in self.verdicts
-            ],
+            "verdicts": [one.to_json() for one in self.verdicts],
         }
 
     def _figures(self, mixture: Mixture) -> dict[str, Any]:
@@ -87,24 +85,6 @@ class LoopResults:
         }
 
 
-@dataclass(frozen=True)
-class LoopReproduced:
-    """The results and the files that show them."""
-
-    results: LoopResults
-    files: tuple[Path, ...]
-
-    def lines(self) -> list[str]:
-        """The summary for a terminal."""
-        from scenewright.flows.reproduce.loop_show import summary
-
-        return [*summary(self.results), "", *(str(path) for path in self.files)]
-
-    def to_json(self) -> dict[str, Any]:
-        """As the command line prints it with --json."""
-        return {**self.results.to_json(), "files": [str(path) for path in self.files]}
-
-
 def reproduce_loop(
     options: LoopOptions,
     train: Train,
@@ -112,12 +92,14 @@ def reproduce_loop(
     *,
     device: str = "auto",
     on_progress: Progress | None = None,
-) -> LoopReproduced:
+) -> Reproduced[LoopResults]:
     """Train, score, measure and show everything in `out`; what is there already is used.
 
     `train` trains one cell. Raises InputError (too few pictures, pictures without masks, a training in `out`
     with another recipe), StorageError, ModelError, and whatever a training raises.
     """
+    from scenewright.flows.reproduce.loop_show import summary
+
     told = on_progress or (lambda words, done, total: None)
     cells = options.cells()
     check_folder(out)
@@ -129,7 +111,7 @@ def reproduce_loop(
     weights_BP = weights(options.scenes, options.resamples)
     mixtures = {one: mixture_scores(counts[one], options.classes, weights_BP) for one in counts}
     results = LoopResults(mixtures=mixtures, verdicts=verdicts(mixtures, options), about=about(options))
-    return LoopReproduced(results, tuple(write_results(results, cells, out, device)))
+    return Reproduced(results, tuple(write_results(results, cells, out, device)), tuple(summary(results)))
 
 
 def cell_counts(cell: Cell, train: Train, out: Path, device: str, told: Progress) -> SemanticScore:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
 from scenewright.evaluate.bootstrap import Estimate
 from scenewright.evaluate.report import DIGITS
@@ -40,6 +41,37 @@ class Verdict:
         """ "holds: …", for people."""
         state = {True: "holds", False: "does not hold", None: "not measured"}[self.holds]
         return f"{state}: {self.words}" + (f" ({self.figures})" if self.figures else "")
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return {"claim": self.words, "holds": self.holds, "figures": self.figures}
+
+
+class Found(Protocol):
+    """What a reproduction found."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON document."""
+
+
+FoundT = TypeVar("FoundT", bound=Found)
+
+
+@dataclass(frozen=True)
+class Reproduced(Generic[FoundT]):
+    """The results of a reproduction, the files that show them, and the lines that sum them up."""
+
+    results: FoundT
+    files: tuple[Path, ...]
+    summary: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """The summary for a terminal, and the files."""
+        return [*self.summary, "", *(str(path) for path in self.files)]
+
+    def to_json(self) -> dict[str, Any]:
+        """As the command line prints it with --json."""
+        return {**self.results.to_json(), "files": [str(path) for path in self.files]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +117,7 @@ class Results:
                 for one in self.swept
             ],
             "training": self.curve.to_json() if self.curve else None,
-            "verdicts": [
-                {"claim": one.words, "holds": one.holds, "figures": one.figures} for one in self.verdicts
-            ],
+            "verdicts": [one.to_json() for one in self.verdicts],
         }
 
 

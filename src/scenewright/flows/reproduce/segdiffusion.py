@@ -21,7 +21,7 @@ from scenewright.flows.evaluate import RESULTS, Progress
 from scenewright.flows.held_out import drawings
 from scenewright.flows.reproduce.figures import Value, mean
 from scenewright.flows.reproduce.loop_scores import read_counts, write_counts
-from scenewright.flows.reproduce.results import Verdict, plain
+from scenewright.flows.reproduce.results import Reproduced, Verdict, plain
 from scenewright.flows.reproduce.segdiffusion_plan import (
     CLAIM,
     DIFFERS,
@@ -79,37 +79,19 @@ class SegResults:
                 for variant, sets in self.figures.items()
             },
             "seeds": {variant: dict(values) for variant, values in self.seeds.items()},
-            "verdicts": [
-                {"claim": one.words, "holds": one.holds, "figures": one.figures} for one in self.verdicts
-            ],
+            "verdicts": [one.to_json() for one in self.verdicts],
         }
-
-
-@dataclass(frozen=True)
-class SegReproduced:
-    """The results and the files that show them."""
-
-    results: SegResults
-    files: tuple[Path, ...]
-
-    def lines(self) -> list[str]:
-        """The summary for a terminal."""
-        from scenewright.flows.reproduce.segdiffusion_show import summary
-
-        return [*summary(self.results), "", *(str(path) for path in self.files)]
-
-    def to_json(self) -> dict[str, Any]:
-        """As the command line prints it with --json."""
-        return {**self.results.to_json(), "files": [str(path) for path in self.files]}
 
 
 def reproduce_segdiffusion(
     options: SegOptions, train: TrainCell, out: Path, on_progress: Progress | None = None
-) -> SegReproduced:
+) -> Reproduced[SegResults]:
     """Train, score, measure and show everything in `out`; what is there already is used.
 
     `train` trains one cell. Raises InputError, StorageError, ModelError, and whatever a training raises.
     """
+    from scenewright.flows.reproduce.segdiffusion_show import summary
+
     told = on_progress or (lambda words, done, total: None)
     cells = options.cells()
     check_folder(out)
@@ -131,7 +113,7 @@ def reproduce_segdiffusion(
         for variant, sets in counts.items()
     }
     results = SegResults(figures=found, seeds=seeds, verdicts=verdicts(found), about=about(options))
-    return SegReproduced(results, tuple(_write(results, cells, out)))
+    return Reproduced(results, tuple(_write(results, cells, out)), tuple(summary(results)))
 
 
 def cell_counts(cell: SegCell, train: TrainCell, out: Path, told: Progress) -> dict[str, SemanticScore]:
