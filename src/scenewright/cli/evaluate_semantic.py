@@ -39,6 +39,8 @@ def semantic(
     if not segmenter:
         if len(folders) != 1:
             raise InputError(f"{len(folders)} folders were given", "several are for --segmenter")
+        if window or stride or size or split or count:
+            raise InputError("--window, --stride, --size, --split and --count go with --segmenter")
         return score("semantic", folders[0], reference, judge, compare, out, seed, resamples, device, as_json)
     from scenewright.flows.evaluate_streets import StreetOptions, evaluate_streets, lines
     from scenewright.flows.options import parse_size
