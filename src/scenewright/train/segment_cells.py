@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from scenewright.flows.reproduce.segdiffusion_plan import HELD_STYLE, SegCell
+from scenewright.models.load import pick_device
+from scenewright.models.registry import resolve
 from scenewright.train.annotated import AnnotatedSource
 from scenewright.train.loop import run
 from scenewright.train.recipe import LoopConfig, Recipe
@@ -48,6 +50,9 @@ def train_cell(cell: SegCell, out: Path, shared: Path) -> Path:
     Raises KeyboardInterrupt when the training was interrupted (it can be continued), and what
     `scenewright.train.run` raises.
     """
+    if cell.variant != "closed-set":  # before anything is written that only the same model could continue
+        resolve(cell.options.model.name.partition("+")[0])
+    pick_device(cell.options.model.device)
     summary = run(cell_recipe(cell, shared), out, resume=True)
     if not summary["finished"]:
         raise KeyboardInterrupt

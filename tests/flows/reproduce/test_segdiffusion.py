@@ -87,6 +87,14 @@ def test_everything_is_made_and_kept(options: SegOptions, tmp_path: Path) -> Non
     assert len(trained) == 2 and again.to_json() == done.to_json()
 
 
+def test_a_wrong_model_leaves_nothing(options: SegOptions, tmp_path: Path) -> None:
+    for wrong in ({"name": "nope"}, {"device": "banana"}):
+        bad = replace(options, model=replace(options.model, **wrong))
+        with pytest.raises(InputError):
+            reproduce_segdiffusion(bad, segment_cells.train_cell, tmp_path)
+    assert not list(tmp_path.rglob("*.json"))
+
+
 def test_verdicts_without_all_variants() -> None:
     assert verdicts({}) == []
 
