@@ -123,3 +123,13 @@ def test_words_on_the_command_line(drawn, tmp_path, cli):
     ended = cli("dataset", "import", "gta", tmp_path, "--json")
     assert ended.code == 0 and json.loads(ended.out)["maps"] == 1
     assert cli("dataset", "import", "gta", tmp_path / "none").code == 2
+    ended = cli("dataset", "import", "gta", tmp_path, "--presume-prompts")
+    assert ended.code == 2 and "samples of Grounded Diffusion" in ended.err
+    ended = cli("dataset", "import", tmp_path, "--split", "train")
+    assert ended.code == 2 and "--split is for datasets of streets" in ended.err
+
+
+@pytest.mark.parametrize("words", [("--classes", "car"), ("--grammar", "seen"), ("--verifier", "own")])
+def test_maps_are_built_without_options_of_scenes(words, tmp_path, cli):
+    ended = cli("dataset", "build", tmp_path, "--vocabulary", "cityscapes", *words)
+    assert ended.code == 2 and f"{words[0]} was given, and label maps" in ended.err
