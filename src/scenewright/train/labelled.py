@@ -21,7 +21,8 @@ from scenewright.data.record_files import record_files
 from scenewright.errors import InputError
 from scenewright.scene import IGNORE, Record, Transform
 from scenewright.scene.label_space import LabelSpace, Map, class_map
-from scenewright.train.annotated import Annotated
+from scenewright.train.annotated import CHECK_SEED, Annotated, AnnotatedSource, open_annotated
+from scenewright.train.progress import say
 
 Picture = NDArray[np.uint8]
 
@@ -30,6 +31,9 @@ TRIES = 10
 
 GREY = 127
 """What lies outside of a picture."""
+
+DRAWN = ("toybox", "town")
+"""Vocabularies whose classes a world of that name draws."""
 
 
 class Labelled(Protocol):
@@ -175,6 +179,21 @@ def open_files(root: Path, space: LabelSpace, split: str = "train", count: int =
     found = FileSet(open_label_set(root, space.vocabulary, split).first(count), space)
     found.item(0)
     return found
+
+
+def drawn_checks(count: int, size_wh: tuple[int, int], space: LabelSpace, cache: Path) -> RenderSet:
+    """`count` drawings of the vocabulary's own world to validate on, the same for every training.
+
+    Raises InputError for classes that no world draws.
+    """
+    if space.vocabulary not in DRAWN:
+        raise InputError(
+            f"there is nothing to validate classes of {space.vocabulary!r} on",
+            "set task.check to a folder of Records",
+        )
+    world: Any = space.vocabulary
+    drawn = AnnotatedSource(world=world, count=count, first_seed=CHECK_SEED, size_wh=size_wh)
+    return RenderSet(open_annotated([drawn], cache, say), space)
 
 
 def view(

@@ -51,9 +51,9 @@ from scenewright.segment.mask_denoiser import (
     with_picture,
 )
 from scenewright.segment.pyramid import ANNEALED, Pyramid, pyramid_noise
-from scenewright.train.annotated import CHECK_SEED, AnnotatedSource, open_annotated
+from scenewright.train.annotated import AnnotatedSource, open_annotated
 from scenewright.train.data import stream_rng
-from scenewright.train.labelled import Joined, Labelled, RenderSet, batch, open_records
+from scenewright.train.labelled import DRAWN, Joined, Labelled, RenderSet, batch, drawn_checks, open_records
 from scenewright.train.mask_pictures import ListedMasks, asked_class, grey_examples
 from scenewright.train.optimise import parameter_groups
 from scenewright.train.progress import say
@@ -194,13 +194,9 @@ class MaskDenoiserTask:
         config = self.config
         if config.check:
             return open_records(config.check, self.space, config.checked)
-        if config.vocabulary not in ("toybox", "town"):
+        if config.vocabulary not in DRAWN:
             return self.sets[0] if len(self.sets) == 1 else Joined(tuple(self.sets))
-        world: Any = config.vocabulary
-        drawn = AnnotatedSource(
-            world=world, count=config.checked, first_seed=CHECK_SEED, size_wh=(config.size, config.size)
-        )
-        return RenderSet(open_annotated([drawn], config.cache, say), self.space)
+        return drawn_checks(config.checked, (config.size, config.size), self.space, config.cache)
 
     def groups(self) -> list[dict[str, Any]]:
         """Weight decay for kernels only."""

@@ -33,10 +33,10 @@ from scenewright.models.segformer import (
 )
 from scenewright.scene import IGNORE
 from scenewright.scene.label_space import LabelSpace
-from scenewright.train.annotated import CHECK_SEED, AnnotatedSource, open_annotated
+from scenewright.train.annotated import AnnotatedSource, open_annotated
 from scenewright.train.augment import Disturbance, Photometric, disturbed, recoloured
 from scenewright.train.data import stream_rng
-from scenewright.train.labelled import Hidden, Joined, Labelled, RenderSet, batch
+from scenewright.train.labelled import Hidden, Joined, Labelled, RenderSet, batch, drawn_checks
 from scenewright.train.optimise import parameter_groups
 from scenewright.train.progress import say
 from scenewright.train.segmenter import soft_jaccard_loss
@@ -173,15 +173,8 @@ class SegformerTask:
         config = self.config
         if config.check:
             return open_pictures(config.check, self.space, config.checked)
-        if config.vocabulary not in ("toybox", "town"):
-            raise InputError(
-                f"there is nothing to validate classes of {config.vocabulary!r} on",
-                "set task.check to a folder of Records",
-            )
         size_wh = config.size_wh if config.renders is None else config.renders.size_wh
-        world: Any = config.vocabulary
-        drawn = AnnotatedSource(world=world, count=config.checked, first_seed=CHECK_SEED, size_wh=size_wh)
-        return RenderSet(open_annotated([drawn], config.cache, say), self.space)
+        return drawn_checks(config.checked, size_wh, self.space, config.cache)
 
     def _weights(self) -> Tensor:
         """Of the classes; their mean over pixels is 1."""

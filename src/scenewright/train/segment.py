@@ -30,10 +30,10 @@ from scenewright.flows.segment_options import SegmentOptions, spoken
 from scenewright.models.judges.pictures import in_batches
 from scenewright.scene import IGNORE, Vocabulary
 from scenewright.scene.label_space import LabelSpace, load
-from scenewright.train.annotated import CHECK_SEED, AnnotatedSource, open_annotated
+from scenewright.train.annotated import AnnotatedSource, open_annotated
 from scenewright.train.augment import Disturbance, disturbed
 from scenewright.train.data import stream_rng
-from scenewright.train.labelled import Hidden, Joined, Labelled, RenderSet, batch, open_records
+from scenewright.train.labelled import Hidden, Joined, Labelled, RenderSet, batch, drawn_checks, open_records
 from scenewright.train.optimise import parameter_groups
 from scenewright.train.progress import say
 from scenewright.train.segformer import figures, groups
@@ -167,15 +167,8 @@ class SegmentTask:
         config = self.config
         if config.check:
             return open_records(config.check, self.space, config.checked)
-        if config.vocabulary not in ("toybox", "town"):
-            raise InputError(
-                f"there is nothing to validate classes of {config.vocabulary!r} on",
-                "set task.check to a folder of Records",
-            )
         size_wh = config.size_wh if config.renders is None else config.renders.size_wh
-        world: Any = config.vocabulary
-        drawn = AnnotatedSource(world=world, count=config.checked, first_seed=CHECK_SEED, size_wh=size_wh)
-        return RenderSet(open_annotated([drawn], config.cache, say), self.space)
+        return drawn_checks(config.checked, size_wh, self.space, config.cache)
 
     def _vectors(self) -> tuple[Tensor, ...]:
         """Of every class that is learnt the vectors [names times templates, D]."""
