@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import torch
 from adapter_step import measure as measure_training
-from measuring import machine, turns, write
+from command import carried_out, other_work
+from measuring import machine, turns
 from one_by_one import build_pipeline, decode_one_by_one, fits_pipeline, one_by_one
 
 from scenewright.backbone.latents import decode
@@ -185,9 +186,7 @@ def report(result: dict[str, Any]) -> list[str]:
 
 def limits(result: dict[str, Any]) -> list[str]:
     """What bounds the figures."""
-    found = []
-    if result["machine"]["load_1min"] and result["machine"]["load_1min"] > 0.7:
-        found.append(f"other work was running (load {result['machine']['load_1min']}): compare ratios only")
+    found = other_work(result)
     if "float32" in result.get("pipeline", {}):
         one = result["pipeline"]["float32"]
         gain = one["singly"]["wall_s"] / one["together"]["wall_s"]
@@ -245,20 +244,9 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> int:
     """Runs, prints, writes the JSON."""
-    given = arguments()
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            result = run(given)
-    except ScenewrightError as error:
-        print(f"error: {error}\nhint: {error.hint}" if error.hint else f"error: {error}", file=sys.stderr)
-        return 1
-    print("\n".join(report(result)))
-    write(given.out, result)
-    print(f"written       {given.out}")
-    return 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return carried_out(arguments(), run, report)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from measuring import machine, turns, write
+from command import carried_out, other_work
+from measuring import machine, turns
 
 from scenewright.backbone.features import Features
 from scenewright.backbone.loop import StepInfo
@@ -261,10 +262,7 @@ def report(result: dict[str, Any]) -> list[str]:
 
 def limits(result: dict[str, Any]) -> list[str]:
     """What bounds the figures."""
-    found = []
-    load = result["machine"]["load_1min"]
-    if load and load > 0.7:
-        found.append(f"other work was running (load {load}): compare ratios only")
+    found = other_work(result)
     if "masks" in result:
         found.append("masks: the head's convolutions over all maps, once, beside the network's steps")
     if "delivery" in result:
@@ -324,18 +322,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> int:
     """Runs, prints, writes the JSON."""
-    given = arguments()
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    try:
-        result = run(given)
-    except ScenewrightError as error:
-        print(f"error: {error}\nhint: {error.hint}" if error.hint else f"error: {error}", file=sys.stderr)
-        return 1
-    print("\n".join(report(result)))
-    write(given.out, result)
-    print(f"written       {given.out}")
-    return 0
+    return carried_out(arguments(), run, report)
 
 
 if __name__ == "__main__":

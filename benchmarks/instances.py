@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from measuring import machine, turns, write
+from command import carried_out, other_work
+from measuring import machine, turns
 from torch import Tensor
 
 from scenewright.backbone.branches import merge_step
@@ -233,10 +234,7 @@ def report(result: dict[str, Any]) -> list[str]:
 
 def limits(result: dict[str, Any]) -> list[str]:
     """What bounds the figures."""
-    found = []
-    load = result["machine"]["load_1min"]
-    if load and load > 0.7:
-        found.append(f"other work was running (load {load}): compare ratios only")
+    found = other_work(result)
     if "sampler" in result:
         found.append(
             "sampler: the arithmetic of all branches stays; saved are tokens, small batches and, after the "
@@ -290,18 +288,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> int:
     """Runs, prints, writes the JSON."""
-    given = arguments()
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    try:
-        result = run(given)
-    except ScenewrightError as error:
-        print(f"error: {error}\nhint: {error.hint}" if error.hint else f"error: {error}", file=sys.stderr)
-        return 1
-    print("\n".join(report(result)))
-    write(given.out, result)
-    print(f"written       {given.out}")
-    return 0
+    return carried_out(arguments(), run, report)
 
 
 if __name__ == "__main__":

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from measuring import machine, seconds, turns, write
+from command import carried_out, other_work
+from measuring import machine, seconds, turns
 from numpy.typing import NDArray
 
 from scenewright.backbone.model import Backbone
-from scenewright.errors import ModelError, ScenewrightError
+from scenewright.errors import ModelError
 from scenewright.evaluate.semantic import semantic_score
 from scenewright.flows.held_out import drawings
 from scenewright.flows.reproduce.segdiffusion_plan import SETS, TOYS, SegOptions
@@ -269,9 +269,7 @@ def limits(result: dict[str, Any]) -> list[str]:
         found.append(
             "mask denoising: a pass of the network for each class, member and step, and the VAE's decoder"
         )
-    load = result["machine"]["load_1min"]
-    if load and load > 0.7:
-        found.append(f"other work was running (load {load}): compare ratios only")
+    found += other_work(result)
     return found
 
 
@@ -324,19 +322,12 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
 def main() -> int:
     """Runs, prints, writes the JSON and, with mIoU, the plot."""
     given = arguments()
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    try:
-        result = run(given)
-    except ScenewrightError as error:
-        print(f"error: {error}\nhint: {error.hint}" if error.hint else f"error: {error}", file=sys.stderr)
-        return 1
-    print("\n".join(report(result)))
-    write(given.out, result)
-    if any(row["miou"] for row in result.get("grid", ())):
-        atomic_write(given.out.with_suffix(".png"), plot(result["grid"]))
-    print(f"written       {given.out}")
-    return 0
+
+    def draw(result: dict[str, Any]) -> None:
+        if any(row["miou"] for row in result.get("grid", ())):
+            atomic_write(given.out.with_suffix(".png"), plot(result["grid"]))
+
+    return carried_out(given, run, report, draw)
 
 
 if __name__ == "__main__":
