@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scenewright.evaluate.bootstrap import Estimate
 from scenewright.flows.reproduce.figures import Value
 from scenewright.flows.reproduce.instancediffusion_plan import (
     BOX,
@@ -19,7 +18,7 @@ from scenewright.flows.reproduce.instancediffusion_plan import (
     TURNED_ENOUGH,
 )
 from scenewright.flows.reproduce.instancediffusion_scores import ArmScores
-from scenewright.flows.reproduce.results import Verdict
+from scenewright.flows.reproduce.results import Verdict, span
 
 Arms = Mapping[str, ArmScores]
 
@@ -82,7 +81,7 @@ def _enough(arms: Arms, arm: str, metric: str, limit: float, what: str) -> Verdi
     one = _value(arms, arm, metric)
     if one is None:
         return Verdict(words, None, "")
-    return Verdict(words, one.value >= limit, _span(one.estimate()))
+    return Verdict(words, one.value >= limit, span(one.estimate()))
 
 
 def _of_ceiling(arms: Arms, metric: str, limit: float) -> Verdict:
@@ -91,7 +90,7 @@ def _of_ceiling(arms: Arms, metric: str, limit: float) -> Verdict:
     if one is None or best is None:
         return Verdict(words, None, "")
     share = one.share_of(best).estimate()
-    return Verdict(words, None if share.value is None else share.value >= limit, _span(share))
+    return Verdict(words, None if share.value is None else share.value >= limit, span(share))
 
 
 def _parts(parts: Arms) -> Verdict:
@@ -113,7 +112,7 @@ def _turned(parts: Arms) -> Verdict:
     return (
         Verdict(words, None, "")
         if one is None
-        else Verdict(words, one.value >= TURNED_ENOUGH, _span(one.estimate()))
+        else Verdict(words, one.value >= TURNED_ENOUGH, span(one.estimate()))
     )
 
 
@@ -147,11 +146,3 @@ def _against(one: Value, other: Value) -> str:
         else (f", difference {100 * gain.low:+.1f} to {100 * gain.high:+.1f} points")
     )
     return f"{100 * one.value:.1f} % against {100 * other.value:.1f} %{span}"
-
-
-def _span(one: Estimate) -> str:
-    if one.value is None:
-        return "nothing to be compared"
-    if one.low is None or one.high is None:
-        return f"{100 * one.value:.0f} %"
-    return f"{100 * one.value:.0f} %, {100 * one.low:.0f} to {100 * one.high:.0f}"

@@ -39,7 +39,7 @@ from scenewright.flows.reproduce.loop_scores import (
     read_counts,
     write_counts,
 )
-from scenewright.flows.reproduce.results import Reproduced, Verdict, plain
+from scenewright.flows.reproduce.results import Reproduced, Verdict, percent, plain
 from scenewright.flows.write import check_folder
 from scenewright.scene.files import atomic_write, to_json_bytes
 
@@ -164,7 +164,7 @@ def verdicts(mixtures: Mapping[Mixture, MixtureScores], options: LoopOptions) ->
             Verdict(
                 "classes that no real picture labels are learnt from synthetic ones",
                 None if gain.low is None else gain.low > 0,
-                f"unseen: {_percent(more[UNSEEN])} against {_percent(bare[UNSEEN])}",
+                f"unseen: {percent(more[UNSEEN])} against {percent(bare[UNSEEN])}",
             )
         )
     return found
@@ -177,11 +177,6 @@ def spanned(value: float | None, low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return f"{100 * value:.0f} %"
     return f"{100 * value:.0f} %, {100 * low:.0f} to {100 * high:.0f}"
-
-
-def _percent(one: Value) -> str:
-    value = one.estimate().value
-    return "-" if value is None else f"{100 * value:.1f} %"
 
 
 def about(options: LoopOptions) -> dict[str, Any]:

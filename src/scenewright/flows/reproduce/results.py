@@ -163,3 +163,18 @@ def _table_json(one: Table, ceiling: Table) -> dict[str, Any]:
             for what, parts in one.groups.items()
         },
     }
+
+
+def percent(one: Value) -> str:
+    """The figure of a verdict, or a dash where there is none."""
+    value = one.estimate().value
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def span(one: Estimate) -> str:
+    """The figure of a verdict with its interval, if it has one."""
+    if one.value is None:
+        return "nothing to be compared"
+    if one.low is None or one.high is None:
+        return f"{100 * one.value:.0f} %"
+    return f"{100 * one.value:.0f} %, {100 * one.low:.0f} to {100 * one.high:.0f}"

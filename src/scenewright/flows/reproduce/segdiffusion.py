@@ -21,7 +21,7 @@ from scenewright.flows.evaluate import RESULTS, Progress
 from scenewright.flows.held_out import drawings
 from scenewright.flows.reproduce.figures import Value, mean
 from scenewright.flows.reproduce.loop_scores import read_counts, write_counts
-from scenewright.flows.reproduce.results import Reproduced, Verdict, plain
+from scenewright.flows.reproduce.results import Reproduced, Verdict, percent, plain
 from scenewright.flows.reproduce.segdiffusion_plan import (
     CLAIM,
     DIFFERS,
@@ -230,25 +230,20 @@ def verdicts(found: Mapping[str, Figures]) -> list[Verdict]:
             value = ours["toys"][metric].estimate()
             holds = None if value.value is None else value.value >= least
             made.append(
-                Verdict(f"{metric} mIoU is at least {least:.0%}", holds, _percent(ours["toys"][metric]))
+                Verdict(f"{metric} mIoU is at least {least:.0%}", holds, percent(ours["toys"][metric]))
             )
     if "toys" in ours and "attention" in found:
         gain = (ours["toys"][UNSEEN] - found["attention"]["toys"][UNSEEN]).estimate()
         holds = None if gain.low is None else gain.low > 0
-        words = f"{_percent(ours['toys'][UNSEEN])} against {_percent(found['attention']['toys'][UNSEEN])}"
+        words = f"{percent(ours['toys'][UNSEEN])} against {percent(found['attention']['toys'][UNSEEN])}"
         made.append(Verdict("unseen mIoU is above that of the attention alone", holds, words))
     if "synonyms" in ours and "first names" in ours:
         first, other = ours["first names"][NAMED], ours["synonyms"][NAMED]
         kept = other.share_of(first).estimate()
         holds = None if kept.value is None else kept.value > 0.9
-        words = f"{_percent(other)} against {_percent(first)}"
+        words = f"{percent(other)} against {percent(first)}"
         made.append(Verdict("synonyms cost less than a tenth of the mIoU", holds, words))
     return made
-
-
-def _percent(one: Value) -> str:
-    value = one.estimate().value
-    return "-" if value is None else f"{100 * value:.1f} %"
 
 
 def about(options: SegOptions) -> dict[str, Any]:

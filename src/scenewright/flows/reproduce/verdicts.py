@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from scenewright.evaluate.bootstrap import Estimate
 from scenewright.flows.reproduce.curve import CONTROL, Curve
-from scenewright.flows.reproduce.figures import Table, Value
+from scenewright.flows.reproduce.figures import Table
 from scenewright.flows.reproduce.plan import RENDERS
-from scenewright.flows.reproduce.results import Swept, Verdict
+from scenewright.flows.reproduce.results import Swept, Verdict, percent, span
 
 EARLY, EARLY_SHARE = 0.3, 0.8
 """Equation 10 holds if gates open in this share of the steps keep this share of the AP50 of open gates."""
@@ -26,18 +26,18 @@ def verdicts(tables: Mapping[str, Table], swept: Sequence[Swept], curve: Curve |
         Verdict(
             "with boxes, things are where they were asked for: AP50 is above that of the text alone",
             _above(gain, 0.0) if best["ap50"].value > 0 else None,
-            f"{_percent(layout['ap50'])} against {_percent(text['ap50'])}; "
-            f"{_percent(layout['ap50'].share_of(best['ap50']))} of the ceiling",
+            f"{percent(layout['ap50'])} against {percent(text['ap50'])}; "
+            f"{percent(layout['ap50'].share_of(best['ap50']))} of the ceiling",
         ),
         Verdict(
             "the text alone does not place them: its AP50 is under a quarter of the one with boxes",
             None if chance.value is None else chance.high is not None and chance.high < QUARTER,
-            _span(chance),
+            span(chance),
         ),
         Verdict(
             "the boxes do it, not the added layers: AP50 with boxes is above that with the null layout",
             _above((layout["ap50"] - null["ap50"]).estimate(), 0.0) if best["ap50"].value > 0 else None,
-            f"{_percent(layout['ap50'])} against {_percent(null['ap50'])}",
+            f"{percent(layout['ap50'])} against {percent(null['ap50'])}",
         ),
         _early(swept),
         _late(curve),
@@ -53,7 +53,7 @@ def _early(swept: Sequence[Swept]) -> Verdict:
     if EARLY not in plain or 1.0 not in plain:
         return Verdict(words, None, "")
     kept = plain[EARLY].share_of(plain[1.0]).estimate()
-    return Verdict(words, None if kept.value is None else kept.value >= EARLY_SHARE, _span(kept))
+    return Verdict(words, None if kept.value is None else kept.value >= EARLY_SHARE, span(kept))
 
 
 def _late(curve: Curve | None) -> Verdict:
@@ -68,16 +68,3 @@ def _late(curve: Curve | None) -> Verdict:
 
 def _above(one: Estimate, limit: float) -> bool | None:
     return None if one.low is None else one.low > limit
-
-
-def _percent(one: Value) -> str:
-    found = one.estimate()
-    return "-" if found.value is None else f"{100 * found.value:.1f} %"
-
-
-def _span(one: Estimate) -> str:
-    if one.value is None:
-        return "nothing to be compared"
-    if one.low is None or one.high is None:
-        return f"{100 * one.value:.0f} %"
-    return f"{100 * one.value:.0f} %, {100 * one.low:.0f} to {100 * one.high:.0f}"
