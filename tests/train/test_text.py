@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
@@ -13,6 +14,7 @@ from torch.nn import functional as nnf
 
 from scenewright.train import Recipe, run
 from scenewright.train.renders import Source
+from scenewright.train.standardise import standardise
 from scenewright.train.text import END, START, TextConfig, learn_tokenizer, tokenize
 from scenewright.world import toybox
 
@@ -111,7 +113,9 @@ def test_the_export_is_read_by_transformers(cache, tmp_path, capfd):
     ids, _ = tokenize(task.tokenizer, texts, 48)
     padded = tokenizer(texts, padding="max_length", max_length=48, truncation=True, return_tensors="pt")
     assert torch.equal(padded.input_ids[:, : ids.shape[1]], ids)
-    ours, theirs = task.encoder.eval()(ids), encoder(padded.input_ids[:, : ids.shape[1]])
+    expected = copy.deepcopy(task.encoder).eval()
+    standardise(expected, task._states())
+    ours, theirs = expected(ids), encoder(padded.input_ids[:, : ids.shape[1]])
     assert torch.allclose(ours.last_hidden_state, theirs.last_hidden_state, atol=2e-2)
     assert torch.allclose(ours.pooler_output, theirs.pooler_output, atol=2e-2)
     assert encoder.config.eos_token_id != 2

@@ -9,6 +9,7 @@ Letters: B batch, L tokens, D width, H W pixels.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -25,11 +26,14 @@ from scenewright.backbone.weights import write_tensors
 from scenewright.train.data import stream_rng
 from scenewright.train.progress import say
 from scenewright.train.renders import Pictures, Source, open_pictures
+from scenewright.train.standardise import standardise, word_states
 from scenewright.train.vae import to_signal
 
 if TYPE_CHECKING:
     from scenewright.train.recipe import LoopConfig
 
+CAPTIONS = 4096
+"""Captions whose words are standardised in the export."""
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
@@ -177,12 +181,26 @@ class TextTask:
         return found
 
     def export(self, folder: Path) -> None:
-        """``tokenizer/`` and ``text_encoder/`` (half precision)."""
+        """``tokenizer/`` and ``text_encoder/`` (half precision), its states standardised (standardise.py)."""
         self.tokenizer.save_pretrained(folder / "tokenizer")
         (folder / "text_encoder").mkdir()
         self.encoder.config.to_json_file(folder / "text_encoder" / "config.json")
-        tensors = {key: tensor.half() for key, tensor in file_keys(self.encoder).items()}
+        encoder = copy.deepcopy(self.encoder)
+        standardise(encoder, self._states())
+        tensors = {key: tensor.half() for key, tensor in file_keys(encoder).items()}
         write_tensors(folder / "text_encoder" / "model.safetensors", tensors, {"format": "pt"})
+
+    @torch.no_grad()
+    def _states(self) -> Tensor:
+        """States of the words of `CAPTIONS` captions, evenly from all sources."""
+        each, states = max(1, CAPTIONS // len(self.sources)), []
+        for renders in self.sources:
+            texts = [item.caption for item in renders.items[:each]]
+            for first in range(0, len(texts), self.batch_size):
+                few = texts[first : first + self.batch_size]
+                ids_BL, ends_B = tokenize(self.tokenizer, few, self.config.window)
+                states.append(word_states(self.encoder(ids_BL.to(self.device)).last_hidden_state, ends_B))
+        return torch.cat(states)
 
 
 def _instances(renders: Pictures) -> np.ndarray:
