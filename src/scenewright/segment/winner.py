@@ -29,8 +29,9 @@ POLICIES = ("none", "threshold", "names")
 NONE = 65535
 """Label of a pixel that has no class."""
 
-MOST = 2**24
-"""Numbers (classes times pixels) that are enlarged at once: 64 MB, a few times that while they are read."""
+MOST = 2**22
+"""Numbers (classes times pixels) that are enlarged at once: 16 MB, a few times that while they are read. The
+system hands out the memory of larger parts anew each time, which takes as long as the work."""
 
 Crop = tuple[float, float, float, float]
 """Top, left, bottom, right in cells of the logits."""
