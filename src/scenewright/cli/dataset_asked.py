@@ -20,7 +20,7 @@ def options_asked(given: Given) -> GenerateOptions:
 
     names = (
         "steps", "guidance", "negative", "scheduler", "overflow", "batch",
-        "control", "windows", "window_stride", "fusion",
+        "control", "windows", "window_stride", "fusion", "fusion_share",
     )  # fmt: skip
     same = {name: given[name] for name in names}
     return GenerateOptions(**same, gate=parse_gate(given["gate"]), layout=not given["no_layout"])

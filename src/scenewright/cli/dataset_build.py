@@ -24,6 +24,7 @@ def build(
     weather: own.Weathers = "none", template: own.Template = "", crop: own.Crop = 512,
     temperature: own.Temperature = 0.01, doubtful: own.Doubtful = "ignore", control: general.Control = 1.0,
     windows: general.Windows = "", window_stride: general.WindowStride = 0.25, fusion: general.Fusion = 1,
+    fusion_share: general.FusionShare = 0.11444091796875,
     batch: general.Batch = 8, device: general.Device = "auto", dtype: general.Dtype = "auto",
     overflow: general.Overflow = "error", no_layout: general.NoLayout = False,
     other_backbone: general.OtherBackbone = False,

@@ -167,7 +167,7 @@ def evaluate_streets(
     out = options.out or folders[0] / EVALUATION
     reports, cells = {}, []
     for one in sets:
-        score, keys, shown = _scored(one, segmenter, space, options, told)
+        score, keys, shown = score_target(one, segmenter, space, options, told)
         reports[one.name] = build_report(one, score, keys, named, options)
         reports[one.name].write(out / "streets" / one.name / RESULTS)
         cells += shown
@@ -216,7 +216,7 @@ def open_target(folder: Path, space: LabelSpace, options: StreetOptions) -> Targ
     return TargetSet(name, streets.layout.name, tuple(one.stem for one in streets.streets), street)
 
 
-def _scored(
+def score_target(
     target: TargetSet, segmenter: Segmenter, space: LabelSpace, options: StreetOptions, told: Progress
 ) -> tuple[SemanticScore, list[str], list[tuple[Any, str]]]:
     """Counts of a set, keys of its pictures, and the first ones as cells of the sheet."""

@@ -59,10 +59,13 @@ class Value:
         return Estimate(self.value, float(low), float(high))
 
 
-def mean(values: Sequence[Value]) -> Value:
-    """The mean of several, resample by resample."""
+def mean(values: Sequence[Value], weights_BN: Floats | None = None) -> Value:
+    """The mean of several, resample by resample; `weights_BN` says how often each counts in every resample
+    (None: once)."""
+    drawn_NB = np.array([one.drawn_B for one in values])
+    counts_NB = None if weights_BN is None else weights_BN.T
     return Value(
-        float(np.mean([one.value for one in values])), np.mean([one.drawn_B for one in values], axis=0)
+        float(np.mean([one.value for one in values])), np.average(drawn_NB, axis=0, weights=counts_NB)
     )  # fmt: skip
 
 

@@ -110,7 +110,7 @@ def _bar(axis: Any, places: Sequence[float], values: Sequence[Value], wide: floa
         width=wide,
         color=COLOURS[name],
         label=TITLES[name],
-        yerr=[[_reach(one)[side] for one in values] for side in (0, 1)],
+        yerr=[[reach(one)[side] for one in values] for side in (0, 1)],
         ecolor="#333333",
         capsize=2,
         error_kw={"elinewidth": 1},
@@ -141,7 +141,7 @@ def line(axis: Any, there: Sequence[tuple[float, Value]], colour: str, label: st
     axis.errorbar(
         [x for x, _ in there],
         [one.value for _, one in there],
-        yerr=[[_reach(one)[side] for _, one in there] for side in (0, 1)],
+        yerr=[[reach(one)[side] for _, one in there] for side in (0, 1)],
         color=colour,
         label=label,
         capsize=2,
@@ -207,7 +207,7 @@ def _values(scores: Scores, names: Sequence[str]) -> list[Value]:
     return [scores.values[name] for name in names]
 
 
-def _reach(one: Value) -> tuple[float, float]:
+def reach(one: Value) -> tuple[float, float]:
     """How far the interval reaches below and above the value; never negative."""
     found = one.estimate()
     if found.value is None or found.low is None or found.high is None:
