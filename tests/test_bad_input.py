@@ -133,7 +133,7 @@ CASES = [
     Case("200 instances", "generate {d}/crowd.json --model {m} --out {d}/out", "200 instances",
          "--overflow largest", files.big_crowd),
     # masks
-    Case("masks without being asked", OPTION + "--classes cat", "--classes is about masks", "--ground", good_scene),
+    Case("masks without being asked", OPTION + "--classes cat", "--classes was given without --ground", "add --ground", good_scene),
     Case("class of no name", OPTION + "--ground --classes cat,,dog", "class number 2", "--classes cat,dog", good_scene),
     Case("empty list of classes", OPTION + "--ground --classes=", "is empty", "scene's phrases", good_scene),
     Case("class of stop words", DRAW + "--ground --head {h} --classes of", "'of' names nothing", "leave it out", good_scene),

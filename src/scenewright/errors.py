@@ -15,7 +15,7 @@ prints both and exits with 2.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class ScenewrightError(Exception):
@@ -45,6 +45,15 @@ class ModelError(InputError):
 
 class StorageError(ScenewrightError, OSError):
     """A file or folder cannot be read or written."""
+
+
+def ignored(options: Sequence[str], beside: str, hint: str) -> InputError:
+    """The refusal of `options` that would change nothing `beside` what else was asked: "without --tile"."""
+    one = len(options) == 1
+    return InputError(
+        f"{', '.join(options)} {'was' if one else 'were'} given {beside} and would be ignored",
+        f"{hint}, or leave {'it' if one else 'them'} out" if hint else f"leave {'it' if one else 'them'} out",
+    )
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:

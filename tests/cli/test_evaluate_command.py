@@ -34,7 +34,7 @@ def test_set_is_drawn(cli: Cli, tmp_path: Path) -> None:
     [
         (("held-out", "toybx-1"), "did you mean 'toybox-1'"),
         (("held-out", "toybox-1", "--count", "2000"), "it has 1000"),
-        (("held-out", "--count", "3"), "no set was named"),
+        (("held-out", "--count", "3"), "without a set"),
         (("layout", "nowhere"), "there is no folder nowhere"),
         (("layout", ".", "--resamples", "1"), "expected 100"),
         (("layouts", "."), "layout"),

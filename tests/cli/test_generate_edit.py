@@ -81,14 +81,14 @@ def test_rounds_of_one_picture(cli, quick, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--move", "dog:0.1,0"], "none was given"),
+        (["--move", "dog:0.1,0"], "--move was given without a picture to change"),
         (["--from", "PNG"], "nothing is to be changed"),
         (["--from", "PNG", "--move", "dog:far"], "expected ID:DX,DY"),
         (["--from", "PNG", "--remove", "dgo"], "no instance 'dgo'"),
-        (["--from", "PNG", "--remove", "dog", "--seed", "4"], "--seed has no meaning"),
+        (["--from", "PNG", "--remove", "dog", "--seed", "4"], "--seed was given with --from"),
         (["--from", "PNG", "--remove", "dog", "--chain"], "not with scenes or --chain"),
         (["--from", "missing.png", "--remove", "dog"], "missing.png"),
-        (["--prompt", "a cat", "--keep", "0.5"], "--keep is about rounds"),
+        (["--prompt", "a cat", "--keep", "0.5"], "--keep was given without rounds"),
         (["--prompt", "a cat", "--chain"], "at least two"),
         (["--prompt", "a cat", "--mis", "2"], "mis is 2"),
         (["--prompt", "a cat", "--merge", "boxes"], "did you mean box"),

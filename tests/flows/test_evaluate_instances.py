@@ -374,7 +374,7 @@ def test_on_the_command_line(cli: Callable[..., object], file: Path, tmp_path: P
     assert ended.code == 0 and "coco-mask-1-varied" in ended.out and "mask AP50" in ended.out
     for arguments, words in (
         ((folder, "--beside", "paper"), "no figures for instances-1"),
-        ((folder, "--count", 3), "go with --protocol"),
+        ((folder, "--count", 3), "--count was given without --protocol"),
         ((file, "--protocol", "msk"), "did you mean mask?"),
         ((file, "--protocol", "box", "--steps", 20, "--beside", "paper"), "coco-box-1-varied"),
     ):

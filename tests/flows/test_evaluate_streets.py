@@ -113,7 +113,7 @@ def test_on_the_command_line(segmenters, sets, tmp_path, cli):
     assert (tmp_path / "streets" / "acdc" / "results.json").is_file()
     assert cli("evaluate", "semantic", sets[0], sets[1]).code == 2
     ended = cli("evaluate", "semantic", sets[2], "--window", 32)
-    assert ended.code == 2 and "go with --segmenter" in ended.err
+    assert ended.code == 2 and "--window was given without --segmenter" in ended.err
 
 
 def test_what_cannot_be_measured(segmenters, sets, tmp_path):

@@ -10,12 +10,13 @@ import typer
 from scenewright.cli import dataset_options as its
 from scenewright.cli import dataset_street_options as own
 from scenewright.cli.dataset_outcomes import finish, tell
+from scenewright.cli.given import refuse
 from scenewright.cli.progress import Bar
 from scenewright.cli.words import fail, say
-from scenewright.errors import InputError
 
 
 def bring(
+    context: typer.Context,
     words: own.Brought,
     out: own.BroughtTo = None,
     split: own.Part = "",
@@ -27,10 +28,10 @@ def bring(
     from scenewright.flows.dataset.streets import kind_of
 
     kind, folder = kind_of(words)
-    if kind and presume:
-        raise InputError("--presume-prompts is for samples of Grounded Diffusion", f"leave it out for {kind}")
-    if not kind and split:
-        raise InputError("--split is for datasets of streets", f"KIND FOLDER: gta {folder}")
+    if kind:
+        refuse(context, ("presume",), f"with {kind}; it is for samples of Grounded Diffusion,")
+    else:
+        refuse(context, ("split",), "without a dataset of streets", f"KIND FOLDER: gta {folder}")
     if kind:
         return streets(kind, folder, out, split, as_json)
     from scenewright.flows.dataset import imports

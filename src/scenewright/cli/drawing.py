@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from scenewright.cli import grounding
+from scenewright.cli.given import named, refuse
 from scenewright.cli.outcomes import finish, tell
 from scenewright.cli.progress import Bar
 
@@ -16,6 +18,25 @@ if TYPE_CHECKING:
     from scenewright.flows.jobs import Request
     from scenewright.flows.options import GenerateOptions, GroundOptions
     from scenewright.flows.produce import ModelChoice
+
+
+def check_partners(context: typer.Context, options: GenerateOptions) -> None:
+    """Raises InputError for options of ``generate`` that would be ignored beside the others. Those that a
+    change to a picture makes senseless are for `editing.change_asked`."""
+    from scenewright.flows.options import check_given
+
+    asked = context.params
+    if not asked["ground"]:
+        refuse(context, grounding.NAMES, "without --ground", "add --ground for masks")
+    if asked["start"] is not None:
+        return  # what the picture was made with counts too: `flows.edit`
+    if not asked["vocabulary"]:
+        refuse(context, ("crop",), "without label maps", "--vocabulary cityscapes LIST.json")
+    elif not any(str(path).lower().endswith(".json") for path in asked["scenes"] or ()):
+        refuse(context, ("crop",), "with label maps alone, which are drawn whole,", "name a generation list")
+    if asked["vocabulary"] or not asked["scenes"]:
+        refuse(context, ("fmt",), "without scene files")
+    check_given(options, named(context))
 
 
 def draw(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Argument, Context, Option
 
 from scenewright.cli import evaluate_options as its
 from scenewright.cli.evaluate_score import score
+from scenewright.cli.given import refuse
 from scenewright.cli.options import Batch, Dtype
 from scenewright.cli.progress import Phases
 from scenewright.errors import InputError
@@ -16,6 +17,7 @@ from scenewright.errors import InputError
 
 # fmt: off
 def instances(
+    context: Context,
     source: Annotated[Path, Argument(metavar="SOURCE", help="Pictures with their scenes; with --protocol COCO annotations.")],  # noqa: E501
     protocol: Annotated[str, Option("--protocol", help="On COCO: box, mask, pim-point, pim-scribble, colour, texture.")] = "",  # noqa: E501
     captions: Annotated[Path | None, Option("--captions", help="COCO captions; else those beside the annotations.")] = None,  # noqa: E501
@@ -37,10 +39,12 @@ def instances(
     if not protocol:
         if beside:
             raise InputError("the paper has no figures for instances-1, another protocol", "--protocol box")
-        if captions or pictures or count or steps or size:
-            raise InputError("--captions, --pictures, --count, --steps and --size go with --protocol")
+        names = ("captions", "pictures", "model", "steps", "size", "count", "batch", "dtype")
+        refuse(context, names, "without --protocol", "--protocol box draws and scores pictures of COCO")
         score("instances", source, reference, judge, compare, out, seed, resamples, device, as_json)
         return
+    if pictures is not None:
+        refuse(context, ("model", "steps", "batch", "dtype"), "with --pictures, which are there already,")
     from scenewright.flows.evaluate_instances import InstanceOptions, evaluate_instances
     from scenewright.flows.produce import ModelChoice
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument
+from typer import Argument, Context
 
 from scenewright.cli import evaluate_options as its
 from scenewright.cli import ovss_options as own
+from scenewright.cli.given import refuse
 from scenewright.cli.options import Batch, Dtype
 from scenewright.cli.progress import Phases
 
+OF_SEGMENTING = ("model", "segmenter", "threshold", "size", "tile", "batch", "device", "dtype")
+"""Parameters about how pictures are segmented."""
+
 
 def ovss(
+    context: Context,
     folder: Annotated[Path, Argument(metavar="FOLDER", help="The dataset as it was downloaded, or Records.")],
     benchmark: own.Benchmark = "",
     vocabulary: own.Words = "",
@@ -46,9 +51,13 @@ def ovss(
     options = OvssOptions(
         benchmark=benchmark, vocabulary=vocabulary, background=background, threshold=threshold,
         model=ModelChoice(name=model, device=device, dtype=dtype), segmenter=segmenter, maps=maps,
-        also=tuple(map(MethodMaps.parse, also)), seen=tuple(parse_classes(seen)), split=split, count=count,
+        also=tuple(map(MethodMaps.parse, also)), seen=parse_classes(seen, "--seen"), split=split, count=count,
         size=size, tile=tile, compare=compare, out=out, batch=batch, seed=seed, resamples=resamples,
     )  # fmt: skip
+    if maps is not None:
+        refuse(context, OF_SEGMENTING, "with --maps, label maps that are there already,")
+    if options.protocol().rule != "threshold":
+        refuse(context, ("threshold",), "without the rule threshold", "add --background threshold")
     with Phases() as told:
         evaluated = evaluate_ovss(folder, options, told)
     print(its.dumps(evaluated.to_json()) if as_json else "\n".join(lines(evaluated)))

@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Argument, Context, Option
 
 from scenewright.cli import evaluate_options as its
 from scenewright.cli.evaluate_score import score
+from scenewright.cli.given import refuse
 from scenewright.cli.progress import Phases
 from scenewright.errors import InputError
 
 
 def semantic(
+    context: Context,
     folders: Annotated[list[Path], Argument(metavar="FOLDER…", help="Pictures; with --segmenter datasets.")],
     segmenter: Annotated[
         str, Option("--segmenter", help="Measure this SegFormer, a folder or id, on labelled datasets.")
@@ -39,9 +41,12 @@ def semantic(
     if not segmenter:
         if len(folders) != 1:
             raise InputError(f"{len(folders)} folders were given", "several are for --segmenter")
-        if window or stride or size or split or count:
-            raise InputError("--window, --stride, --size, --split and --count go with --segmenter")
+        names = ("vocabulary", "window", "stride", "size", "split", "count")
+        refuse(context, names, "without --segmenter", "--segmenter FOLDER measures one on datasets")
         return score("semantic", folders[0], reference, judge, compare, out, seed, resamples, device, as_json)
+    refuse(context, ("reference", "judge"), "with --segmenter, which is measured by labels,")
+    if not window:
+        refuse(context, ("stride",), "without --window", "--window 512 reads pictures in windows")
     from scenewright.flows.evaluate_streets import StreetOptions, evaluate_streets, lines
     from scenewright.flows.options import parse_size
 

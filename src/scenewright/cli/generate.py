@@ -6,10 +6,11 @@ from pathlib import Path
 
 import typer
 
+from scenewright.cli import grounding
 from scenewright.cli import options as its
-from scenewright.cli.drawing import draw
-from scenewright.cli.editing import change_asked, named
-from scenewright.cli.grounding import asked
+from scenewright.cli.drawing import check_partners, draw
+from scenewright.cli.editing import change_asked
+from scenewright.cli.given import named
 
 
 # fmt: off
@@ -45,7 +46,7 @@ def command(
 
     given = named(context)
     words = {"move": move, "resize": resize, "replace": replace, "add": add, "remove": remove}
-    request = change_asked(start, words, scenes, prompt, keep, given, chain=chain) or Request(
+    request = change_asked(context, start, words, scenes, prompt, keep, chain=chain) or Request(
         files=tuple(scenes), fmt=fmt, prompts=tuple(prompt), size_wh=parse_size(size) if size else None,
         seed=seed, count=count, vocabulary=vocabulary, weather=weather, crop_px=crop,
     )  # fmt: skip
@@ -55,6 +56,11 @@ def command(
         overflow=overflow, merge=merge, windows=windows, window_stride=window_stride,  # type: ignore[arg-type]
         batch=batch, control=control, fusion=fusion, fusion_share=fusion_share,
     )  # fmt: skip
-    found = asked(ground, classes, head, ground_rule, ground_threshold, cutouts, compare_detector)
+    check_partners(context, options)
+    found = (
+        grounding.asked(classes, head, ground_rule, ground_threshold, cutouts, compare_detector)
+        if ground
+        else None
+    )
     chosen = ModelChoice(name=model, device=device, dtype=dtype, allow_other_backbone=other_backbone)
     draw(request, keep if chain else None, chosen, options, out, found, overwrite, as_json, given)

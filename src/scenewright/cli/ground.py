@@ -45,13 +45,13 @@ def command(
     from scenewright.flows.ground_folder import PictureRequest, ground_files
     from scenewright.flows.produce import ModelChoice
 
-    found = asked(True, classes, head, ground_rule, ground_threshold, cutouts, compare_detector)
+    found = asked(classes, head, ground_rule, ground_threshold, cutouts, compare_detector)
     request = PictureRequest(files=tuple(pictures), prompt=prompt, steps=steps, batch=batch)
     chosen = ModelChoice(name=model, device=device, dtype=dtype, allow_other_backbone=other_backbone)
     with Bar("pictures") as bar:
         written = ground_files(
             request, chosen, found, out, overwrite=overwrite,
             on_note=bar.note, on_done=lambda one: tell(one, as_json), on_progress=bar,
-        )  # type: ignore[arg-type]  # fmt: skip
+        )  # fmt: skip
     if code := finish(written, as_json):
         raise typer.Exit(code)

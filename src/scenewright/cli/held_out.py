@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
+from scenewright.cli.given import refuse
 from scenewright.cli.progress import Bar
 from scenewright.cli.words import say
-from scenewright.errors import InputError
 
 
 def held_out(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="toybox-1 or town-1; none lists them.")] = "",
     out: Annotated[Path | None, typer.Option("--out", help="Folder; held-out/NAME if not given.")] = None,
     count: Annotated[int, typer.Option("--count", help="The first so many pictures; 0 is all.")] = 0,
@@ -24,8 +25,7 @@ def held_out(
     from scenewright.flows.held_out import write_held_out
 
     if not name:
-        if out is not None or count:
-            raise InputError("no set was named", f"there are {', '.join(HELD_OUT)}")
+        refuse(context, ("out", "count"), "without a set", f"name one: {', '.join(HELD_OUT)}")
         titles = {one.id: one.title for one in HELD_OUT.values()}
         print(json.dumps(titles) if as_json else "\n".join(f"{id:12} {text}" for id, text in titles.items()))
         return

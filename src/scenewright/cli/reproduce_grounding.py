@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-from typer import Option
+from typer import Context, Option
 
 from scenewright.cli import options as its
+from scenewright.cli.given import refuse
 from scenewright.cli.progress import Phases
 
 
 def grounding(
+    context: Context,
     pictures: Annotated[int, Option("--pictures", help="Generated pictures tried for training.")] = 4000,
     data: Annotated[
         list[Path], Option("--data", help="Folder of Records to train on instead; repeat for more.")
@@ -42,6 +44,10 @@ def grounding(
 
     Writes results.json, table.md, plots and a sheet. The same command again continues an interrupted run.
     """
+    if data:
+        refuse(context, ("pictures",), "with --data, which is trained on in place of generated pictures,")
+        if not tested:
+            refuse(context, ("labeller", "steps", "guidance", "batch"), "with --data and --tested 0")
     from scenewright.flows.options import GenerateOptions
     from scenewright.flows.produce import ModelChoice
     from scenewright.flows.reproduce.grounding import reproduce_grounding

@@ -8,10 +8,12 @@ import typer
 
 from scenewright.cli import options as its
 from scenewright.cli import segmented as own
+from scenewright.cli.given import refuse
 from scenewright.cli.progress import Bar
 
 
 def command(
+    context: typer.Context,
     pictures: own.Pictures,
     classes: own.Classes = [],  # noqa: B006
     vocabulary: own.Words = "",
@@ -38,13 +40,19 @@ def command(
 
     Of every picture a label PNG, score and entropy maps, an overlay with a legend, and areas as JSON.
     """
+    if refine is None:
+        refuse(context, ("refine_steps", "refine_strength"), "without --refine", "add --refine FOLDER")
+    if not tile:
+        refuse(context, ("overlap",), "without --tile", "--tile 1000 shows large pictures in windows")
+    if background != "threshold":
+        refuse(context, ("threshold",), "without --background threshold", "add that")
     from scenewright.flows.options import parse_classes
     from scenewright.flows.produce import ModelChoice
     from scenewright.flows.segment_folder import Refine, segment_files
     from scenewright.flows.segment_options import asked
 
     options = asked(
-        parse_classes(classes), vocabulary, background, threshold, parse_classes(behind),
+        parse_classes(classes), vocabulary, background, threshold, parse_classes(behind, "--behind"),
         tile=tile, overlap=overlap, size=size, batch=batch,
     )  # fmt: skip
     chosen = ModelChoice(name=model, device=device, dtype=dtype, allow_other_backbone=other_backbone)

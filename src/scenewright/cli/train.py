@@ -9,10 +9,12 @@ from typing import Annotated
 
 import typer
 
+from scenewright.cli.given import refuse
 from scenewright.errors import InputError
 
 
 def command(
+    context: typer.Context,
     recipe: Annotated[
         str,
         typer.Argument(metavar="RECIPE", help="Name of a recipe, or module:function, or file.py:function."),
@@ -26,6 +28,10 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Train a recipe: checkpoints, log, validation pictures and exported weights go to --out."""
+    if listed:
+        refuse(context, ("out", "resume"), "with --list")
+        if not recipe:
+            refuse(context, ("settings",), "without a recipe", "scenewright train RECIPE --list")
     from scenewright.train.recipe import flat, override
     from scenewright.train.recipes import descriptions, find
 

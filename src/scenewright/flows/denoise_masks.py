@@ -81,6 +81,8 @@ def denoise_files(
     denoiser = load_mask_denoiser(model, base, device, dtype)
     if denoiser.rules.text != "none" and asked is None:
         raise InputError("nothing was named to look for", "--classes cat,dog, or --vocabulary voc")
+    if denoiser.rules.text == "class" and not options.own_size:
+        raise InputError("label maps have the size of their pictures", "leave --shown-size out")
     names = [spoken(one)[0] for one in asked.vocabulary] if asked else []
     text_MLD = class_text(denoiser.backbone, names, denoiser.rules)
     done: list[DenoisedFile] = []
@@ -154,8 +156,6 @@ def _write(
         found["uncertainty"] = picture_files.atomic_write(out / f"{name}{UNCERTAINTY}", content)
     files = SegmentFiles.of(out, name)
     if denoiser.rules.text == "class" and asked is not None:
-        if maps.maps_KHW.shape[1:] != image_HW3.shape[:2]:
-            raise InputError("label maps have the size of their pictures", "leave --shown-size out")
         write_files(image_HW3, segmented(maps, asked, threshold), asked, files, told)
         return {**found, **files.all()}
     levels_HW = maps.maps_KHW[0]

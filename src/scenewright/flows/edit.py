@@ -19,7 +19,7 @@ from scenewright.errors import InputError
 from scenewright.flows.ground_files import overlay_picture
 from scenewright.flows.jobs import Job, Request, jobs, read, sized, slug
 from scenewright.flows.model import Model
-from scenewright.flows.options import GenerateOptions, GroundOptions
+from scenewright.flows.options import GenerateOptions, GroundOptions, check_given
 from scenewright.flows.provenance import UNCOMPARED, differences, provenance
 from scenewright.flows.rounds import Round, Rounds, begun, chained, draw
 from scenewright.flows.write import (
@@ -101,8 +101,8 @@ def edit(
 ) -> Written:
     """Change a picture and write the result into `out`, as ``NAME-edit``, with its strip.
 
-    Options that are not among `given` (names of fields) are those of the record. Raises InputError,
-    SceneError (no such instance), StorageError.
+    Options that are not among `given` (names of fields) are those of the record. Raises InputError (also for
+    one that is given and changes nothing), SceneError (no such instance), StorageError.
     """
     tell = tell or Telling()
     record = Record.load(request.start)
@@ -110,6 +110,7 @@ def edit(
     check_folder(out)
     bundle, grounder = _loaded(model, ground)
     options = options_of(record, bundle, options, given)
+    check_given(options, given)
     rounds, notes = begun(record, bundle, options)
     names = [""] * len(rounds.rounds) + [edited_name(request.start)]
     for note in (*notes, *advice(last.scene)):

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from scenewright.condition.uses import check_use
-from scenewright.errors import InputError, nearest
+from scenewright.errors import InputError, ignored, nearest
 from scenewright.scene.masks import LARGEST_PX
 from scenewright.scene.segments import PUBLISHED_SHARE
 from scenewright.scene.vocabulary import fold
@@ -20,6 +20,9 @@ Overflow = Literal["error", "largest"]
 GroundRule = Literal["argmax", "independent"]
 Merge = Literal["mean", "box", "mask"]
 Windows = Literal["", "uniform", "tapered"]
+
+OF_LAYOUTS = ("gate", "overflow", "use", "attention", "missing", "scaleu", "control")
+"""Fields of `GenerateOptions` that say how a layout is followed."""
 
 MOST_STEPS = 1000
 """Networks are trained on this many noise levels; more steps than that do not exist."""
@@ -110,17 +113,42 @@ class GroundOptions:
             )
 
 
-def parse_classes(texts: Sequence[str]) -> tuple[str, ...]:
+def check_given(options: GenerateOptions, given: Collection[str]) -> None:
+    """Raises InputError for fields that were `given` by a user and change nothing beside the others."""
+    cases: tuple[tuple[tuple[str, ...], bool, str, str], ...] = (
+        (("merge",), not options.mis, "without --mis", "--mis 0.36 draws instances apart at first"),
+        (
+            ("window_stride",), not options.windows and options.fusion == 1,
+            "without --windows and --fusion", "--windows uniform draws in windows",
+        ),
+        (
+            ("fusion_share",), options.fusion == 1, "without --fusion",
+            "--fusion 2 draws again at twice the size",
+        ),
+        (("negative",), options.guidance == 1, "with --guidance 1", "--guidance 4 turns away from it"),
+        (OF_LAYOUTS, not options.layout, "with --no-layout", ""),
+    )  # fmt: skip
+    for names, alone, beside, hint in cases:
+        if alone and (spare := [_option(name) for name in names if name in given]):
+            raise ignored(spare, beside, hint)
+
+
+def _option(name: str) -> str:
+    """How a field is called on the command line."""
+    return "--no-scaleu" if name == "scaleu" else f"--{name.replace('_', '-')}"
+
+
+def parse_classes(texts: Sequence[str], option: str = "--classes", *, hint: str = "") -> tuple[str, ...]:
     """Names from repeated options, each one name or several with commas: ("cat", "dog,horse").
 
-    Raises InputError for an empty name.
+    Raises InputError for an empty name; `hint` says what is taken without the `option`.
     """
     names = [name.strip() for text in texts for name in text.split(",")]
     if "" in names:
         given = ", ".join(repr(text) for text in texts)
         raise InputError(
-            f"the class number {names.index('') + 1} of --classes {given} is empty",
-            "--classes cat --classes dog, or --classes cat,dog; without it the scene's phrases are taken",
+            f"the class number {names.index('') + 1} of {option} {given} is empty",
+            f"{option} cat {option} dog, or {option} cat,dog" + (f"; {hint}" if hint else ""),
         )
     return tuple(names)
 

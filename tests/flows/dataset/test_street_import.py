@@ -126,7 +126,7 @@ def test_words_on_the_command_line(drawn, tmp_path, cli):
     ended = cli("dataset", "import", "gta", tmp_path, "--presume-prompts")
     assert ended.code == 2 and "samples of Grounded Diffusion" in ended.err
     ended = cli("dataset", "import", tmp_path, "--split", "train")
-    assert ended.code == 2 and "--split is for datasets of streets" in ended.err
+    assert ended.code == 2 and "--split was given without a dataset of streets" in ended.err
 
 
 @pytest.mark.parametrize("words", [("--classes", "car"), ("--grammar", "seen"), ("--verifier", "own")])
