@@ -16,7 +16,7 @@ from scenewright.errors import InputError
 from scenewright.flows.jobs import Request, read, sized
 from scenewright.flows.maps import KEY, read_map
 from scenewright.models.adapter import save_adapter
-from scenewright.scene import Record, Vocabulary
+from scenewright.scene import Record, Scene, SemanticMap, Vocabulary
 from scenewright.testing import tiny_backbone
 
 CITY = Vocabulary.load("cityscapes")
@@ -160,6 +160,39 @@ def test_a_model_without_label_maps_is_refused(cli, model: str, street: Path, tm
     ended = cli(*words)
     assert ended.code == 2 and "does not follow label maps" in ended.err and not (tmp_path / "out").exists()
     assert cli(*words, "--no-layout").code == 0
+
+
+def test_maps_of_other_classes_are_refused_before_the_networks_are_read(
+    cli, model: str, street: Path, tmp_path: Path
+) -> None:
+    base, _, adapter = model.partition("+")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "model_index.json").write_bytes((Path(base) / "model_index.json").read_bytes())
+    Image.fromarray(np.full((32, 64), 3, np.uint8)).save(tmp_path / "bird.png")
+    words = ["--vocabulary", "voc", "--model", f"{empty}+{adapter}", "--out", tmp_path / "out"]
+    for command in (["generate"], ["dataset", "build"]):
+        ended = cli(*command, tmp_path / "bird.png", *words)
+        assert ended.code == 2 and "the map is of the 21 classes of 'voc'" in ended.err
+        assert "bring the map to the classes of cityscapes" in ended.err and not (tmp_path / "out").exists()
+    ended = cli("generate", street, *words[2:], "--vocabulary", "cityscapes")
+    assert ended.code == 2 and "config.json is missing" in ended.err
+
+
+def test_what_does_not_fit_is_known_before_the_first_picture(cli, model: str, tmp_path: Path) -> None:
+    found = SemanticMap.from_labels(np.full((32, 64), 3, np.uint16), "voc")
+    Scene("a bird", (64, 32), semantic_map=found).write(tmp_path / "bird.json")
+    Scene("a bird", (64, 32)).write(tmp_path / "plain.json")
+    plain = model.partition("+")[0]
+    for name, more, words in (
+        ("bird", ("--model", model), "the map is of the 21 classes of 'voc'"),
+        ("plain", ("--model", model, "--fusion", 2), "the scene has none"),
+        ("plain", ("--model", plain, "--use", "box"), "use: the model has no adapter"),
+        ("plain", ("--model", plain, "--gate", "0.3"), "gate: the model has no adapter"),
+        ("plain", ("--model", plain, "--ground", "--classes", "a", "--windows", "uniform"), "one whole pass"),
+    ):
+        ended = cli("generate", tmp_path / f"{name}.json", *more, "--steps", 1, "--out", tmp_path / "out")
+        assert ended.code == 2 and words in ended.err and not (tmp_path / "out").exists()
 
 
 def test_the_shipped_list_is_found_by_its_name(cli, model: str, tmp_path: Path) -> None:

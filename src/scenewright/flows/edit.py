@@ -20,6 +20,7 @@ from scenewright.flows.ground_files import overlay_picture
 from scenewright.flows.jobs import Job, Request, jobs, read, sized, slug
 from scenewright.flows.model import Model
 from scenewright.flows.options import GenerateOptions, GroundOptions, check_given
+from scenewright.flows.produce import check_maps
 from scenewright.flows.provenance import UNCOMPARED, differences, provenance
 from scenewright.flows.rounds import Round, Rounds, begun, chained, draw
 from scenewright.flows.write import (
@@ -151,6 +152,8 @@ def chain(
     tell = tell or Telling()
     named = read(request)
     check_folder(out)
+    if request.vocabulary:
+        check_maps(model.name, request.vocabulary, options)
     bundle, grounder = _loaded(model, ground)
     named, notes = sized(named, request, bundle.backbone.native_wh)
     if len(named) < 2 or request.count != 1:

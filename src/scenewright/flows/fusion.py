@@ -102,18 +102,24 @@ def kept_cells(scenes: Sequence[Scene], share: float, size_hw: tuple[int, int]) 
 
     A cell belongs to what is under its upper left pixel, as published. Raises InputError without a map.
     """
+    check_mapped(scenes)
     found = []
     for scene in scenes:
-        if scene.semantic_map is None:
-            raise InputError(
-                "fusion keeps the large segments of a label map, and the scene has none",
-                "give a map with --vocabulary, or leave --fusion out",
-            )
+        assert scene.semantic_map is not None
         labels_HW = scene.semantic_map.labels()
         skip = (65535, Vocabulary.load(scene.semantic_map.vocabulary).ignore)
         large_HW = segments(labels_HW, above_px=round(share * labels_HW.size, 6), skip=skip) > 0
         found.append(torch.from_numpy(corners(large_HW, size_hw).astype(np.float32))[None])
     return torch.stack(found)
+
+
+def check_mapped(scenes: Sequence[Scene]) -> None:
+    """Raises InputError for a scene without a label map."""
+    if any(scene.semantic_map is None for scene in scenes):
+        raise InputError(
+            "fusion keeps the large segments of a label map, and the scene has none",
+            "give a map with --vocabulary, or leave --fusion out",
+        )
 
 
 def corners(mask_HW: NDArray[np.bool_], size_hw: tuple[int, int]) -> NDArray[np.bool_]:

@@ -18,9 +18,10 @@ from scenewright.backbone.network import Residuals
 from scenewright.condition import gligen, locations
 from scenewright.condition.gligen import Gligen
 from scenewright.condition.membership import Masking
-from scenewright.condition.semantic import SemanticControl, maps_of
+from scenewright.condition.semantic import SemanticControl, maps_of, space_of
 from scenewright.condition.unifusion import UniFusion
 from scenewright.errors import InputError, ModelError
+from scenewright.flows.options import OF_LAYOUTS
 
 if TYPE_CHECKING:
     from scenewright.backbone.model import Backbone
@@ -115,6 +116,30 @@ def check_options(adapter: nn.Module, options: GenerateOptions) -> None:
             f"{', '.join(asked)}: the adapter is {kind} and has no such option",
             "take a model with InstanceDiffusion, such as nano+instancediffusion",
         )
+
+
+def check_fit(adapter: nn.Module | None, scenes: Sequence[Scene], options: GenerateOptions) -> None:
+    """Raises InputError for options that a model does not have, and for label maps of other classes than its
+    own; ModelError for adapters of no kind. What `layout_of` refuses, before anything is drawn."""
+    if not options.layout:
+        return
+    if adapter is not None:
+        check_options(adapter, options)
+    elif spare := _spare(options):
+        raise InputError(
+            f"{', '.join(spare)}: the model has no adapter, and nothing that follows a layout",
+            "take one that has, such as nano+gligen",
+        )
+    if isinstance(adapter, SemanticControl):
+        for vocabulary in dict.fromkeys(one.semantic_map.vocabulary for one in scenes if one.semantic_map):
+            space_of(vocabulary, adapter.config)
+
+
+def _spare(options: GenerateOptions) -> list[str]:
+    """Options of layouts that are not as they are without being asked for; any number of instances fits."""
+    plain = type(options)()
+    names = (name for name in OF_LAYOUTS if name != "overflow")
+    return [name for name in names if getattr(options, name) != getattr(plain, name)]
 
 
 def masking_of(adapter: UniFusion, options: GenerateOptions) -> Masking:

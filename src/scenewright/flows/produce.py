@@ -49,10 +49,14 @@ def produce(
     `write.write`. Scenes, folder, model and their fit are checked in this order before anything is written;
     raises InputError or StorageError.
     """
-    from scenewright.flows.windows import trained_wh
+    from scenewright.flows.windows import check_whole, trained_wh
 
     scenes = read(request)
     check_folder(out)
+    if request.vocabulary:
+        check_maps(model.name, request.vocabulary, options)
+    if ground:
+        check_whole(options, "masks")
     classes = ground.classes if ground else ()
     told = (
         check_wanted([(one.name, with_classes(one.scene, classes)) for one in scenes], classes)
@@ -62,8 +66,6 @@ def produce(
     bundle = Model.load(
         model.name, device=model.device, dtype=model.dtype, allow_other_backbone=model.allow_other_backbone
     ).bundle
-    if request.vocabulary:
-        check_maps(bundle, options)
     scenes, notes = sized(scenes, request, trained_wh(bundle.backbone, bundle.adapter))
     unwise = [words for one in scenes for words in advice(one.scene, one.name)]
     made = () if request.vocabulary else request.files
@@ -88,15 +90,24 @@ def produce(
     )
 
 
-def check_maps(bundle: Bundle, options: GenerateOptions) -> None:
-    """Raises InputError for a model that would draw label maps from their prompts alone, unasked."""
-    from scenewright.condition.semantic import KIND
+def check_maps(model: str, vocabulary: str, options: GenerateOptions) -> None:
+    """Raises InputError for a model that would draw label maps from their prompts alone, unasked, or follows
+    maps of other classes than those of `vocabulary`; ModelError as `registry.resolve` does. Of the model only
+    what its adapter's file says of itself is read."""
+    from scenewright.condition.semantic import KIND, SemanticConfig, space_of
+    from scenewright.models.adapter import read_header
+    from scenewright.models.registry import resolve
 
-    if options.layout and bundle.kind != KIND:
+    if not options.layout:
+        return
+    place = resolve(model)
+    header = None if place.adapter is None else read_header(place.adapter)
+    if header is None or header.kind != KIND:
         raise InputError(
-            f"{bundle.name} does not follow label maps",
+            f"{model} does not follow label maps",
             "--model nano+dginstyle does; --no-layout draws from the prompts alone",
         )
+    space_of(vocabulary, SemanticConfig.from_json(header.config))
 
 
 def remade(files: Sequence[Path], bundle: Bundle, options: GenerateOptions) -> list[str]:

@@ -200,12 +200,18 @@ def write(
 
 
 def check_jobs(bundle: Bundle, jobs: Sequence[Job], options: GenerateOptions) -> None:
-    """Raises InputError when a scene's size or number of instances does not suit the model."""
+    """Raises InputError when a scene's size, number of instances or label map, or an option, does not suit
+    the model."""
     from scenewright.backbone.schedulers import make_scheduler
     from scenewright.flows.branched import check_branches
+    from scenewright.flows.fusion import check_mapped
     from scenewright.flows.generate import check_size
+    from scenewright.flows.layouts import check_fit
 
     check_branches(bundle.adapter, options)
+    check_fit(bundle.adapter, [job.scene for job in jobs], options)
+    if options.fusion > 1:
+        check_mapped([job.scene for job in jobs])
     if options.scheduler:
         make_scheduler(options.scheduler, bundle.backbone.scheduler)
     slots = getattr(getattr(bundle.adapter, "config", None), "slots", None)

@@ -58,6 +58,7 @@ def prepare_maps(request: MapRequest, out: Path) -> Prepared:
 
     check_folder(out)
     choice, source = request.model, request.source
+    check_maps(choice.name, source.vocabulary, request.options)
     segmenter, named = load_filter(request.segmenter, source.vocabulary, choice.device)
     bundle = Model.load(
         choice.name,
@@ -65,7 +66,6 @@ def prepare_maps(request: MapRequest, out: Path) -> Prepared:
         dtype=choice.dtype,
         allow_other_backbone=choice.allow_other_backbone,
     ).bundle
-    check_maps(bundle, request.options)
     size_wh = request.size_wh or trained_wh(bundle.backbone, bundle.adapter)
     orders = source.orders(size_wh, request.rules.area)
     check_jobs(bundle, [one.job for one in orders], request.options)
