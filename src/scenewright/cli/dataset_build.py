@@ -15,6 +15,7 @@ from scenewright.cli.progress import Bar
 
 # fmt: off
 def build(
+    context: typer.Context,
     scenes: its.Scenes = [], grammar: its.Grammar = "", split: its.Split = 1,  # noqa: B006
     classes: its.Classes = [], vocabulary: its.Vocabulary = "",  # noqa: B006
     per_picture: its.PerPicture = 2, total: its.Total = None,
@@ -36,13 +37,14 @@ def build(
     # fmt: on
     """Draw pictures, label what is in them, keep those where everything was found. The same command again
     continues an interrupted run, and changes nothing in a finished one."""
-    from scenewright.cli.dataset_asked import options_asked, scenes_asked
+    from scenewright.cli.dataset_asked import check_partners, options_asked, scenes_asked
     from scenewright.cli.dataset_maps import maps_asked
     from scenewright.flows.dataset import request as asked
     from scenewright.flows.options import parse_size
     from scenewright.flows.produce import ModelChoice
 
     given = locals() | {"size_wh": parse_size(size) if size else None}
+    check_partners(context, given)
     chosen = ModelChoice(name=model, device=device, dtype=dtype, allow_other_backbone=other_backbone)
     request = maps_asked if scenes and vocabulary else scenes_asked
     wanted = request(given, options_asked(given), chosen)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scenewright.errors import InputError
-
 if TYPE_CHECKING:
     from scenewright.cli.dataset_asked import Given
     from scenewright.flows.dataset.map_request import MapRequest
@@ -21,9 +19,6 @@ def maps_asked(given: Given, options: GenerateOptions, model: ModelChoice) -> Ma
     from scenewright.flows.dataset.weather import WeatherPolicy
     from scenewright.scene.label_maps import IN_WEATHER
 
-    for name, word in (("classes", "--classes"), ("grammar", "--grammar"), ("verifier", "--verifier")):
-        if given[name]:
-            raise InputError(f"{word} was given, and label maps", "maps say what is in their pictures")
     source = MapSource(
         places=tuple(given["scenes"]), vocabulary=given["vocabulary"], total=given["total"] or 0,
         temperature=given["temperature"], crop_px=given["crop"], seed=given["seed"] or 0,

@@ -132,4 +132,4 @@ def test_words_on_the_command_line(drawn, tmp_path, cli):
 @pytest.mark.parametrize("words", [("--classes", "car"), ("--grammar", "seen"), ("--verifier", "own")])
 def test_maps_are_built_without_options_of_scenes(words, tmp_path, cli):
     ended = cli("dataset", "build", tmp_path, "--vocabulary", "cityscapes", *words)
-    assert ended.code == 2 and f"{words[0]} was given, and label maps" in ended.err
+    assert ended.code == 2 and f"{words[0]} was given with label maps" in ended.err
