@@ -19,6 +19,7 @@ from scenewright.train import Recipe, run
 from scenewright.train.denoiser import DenoiserConfig
 from scenewright.train.optimise import make_optimiser
 from scenewright.train.renders import Source
+from scenewright.train.taught import min_snr
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +255,7 @@ def test_min_snr_weights_by_hand(folder, v_folder, cache, prediction, gamma):
         wanted = np.minimum(snr[t], gamma) / snr[t]
     else:
         wanted = np.minimum(snr[t], gamma) / (snr[t] + 1)
-    assert np.allclose(task._weight(torch.from_numpy(t)), wanted, rtol=1e-3)
+    assert np.allclose(min_snr(task.noise, torch.from_numpy(t), gamma), wanted, rtol=1e-3)
 
 
 @pytest.mark.parametrize("prediction", ["eps", "v"])
@@ -290,6 +291,48 @@ def test_cells_of_boxes_that_are_not_told_count_as_any_other(folder, cache):
         assert torch.equal(plain.loss(batch, generator())[0], heavy.loss(batch, generator())[0])
     told = batch | {"layout": True, "no_layout": torch.zeros(len(batch["z"]), dtype=torch.bool)}
     assert not torch.equal(plain.loss(told, generator())[0], heavy.loss(told, generator())[0])
+
+
+def test_boxes_teach_the_text_without_being_told(folder, cache):
+    """The target without boxes moves towards the answer with them, where a picture has any."""
+    from scenewright.backbone.call import Call, Conditioning
+
+    task = denoiser(folder, cache, train=("base", "adapter"), boxes_teach=0.75, layout_rate=0.0)
+    open_gates(task)
+    batch = task.batch(0, 0, 1)
+    batch["items"][0] = replace(batch["items"][0], item=replace(batch["items"][0].item, phrases=(), boxes=()))
+    cond = Conditioning(task._text(batch))
+    taught = task._with_boxes(batch, cond)
+    assert taught.boxed_B.tolist()[0] is False and bool(taught.boxed_B[1:].all())
+    z, t_B = batch["z"], torch.full((len(batch["z"]),), 600)
+    target = torch.randn(z.shape, generator=generator())
+    mixed = taught.target(task.denoise, z, t_B, target)
+    with torch.no_grad():
+        answer = task.denoise(z, Call.plain(t_B, taught.cond))
+        bare = task.denoise(z, Call.plain(t_B, cond))
+    assert not torch.allclose(answer[1:], bare[1:], atol=1e-3)
+    assert torch.equal(mixed[0], target[0])
+    assert torch.allclose(mixed[1:], 0.25 * target[1:] + 0.75 * answer[1:], atol=1e-5)
+    assert not mixed.requires_grad
+    loss, _ = task.loss(batch, generator())
+    task.config = replace(task.config, boxes_teach=0.0)
+    assert loss.requires_grad and not torch.equal(loss, task.loss(batch, generator())[0])
+
+
+def test_states_of_the_blocks_are_compared_with_those_that_know_the_boxes(folder, cache):
+    task = denoiser(
+        folder, cache, train=("base", "adapter"), boxes_teach=0.5, states_weight=0.1, layout_rate=0.0
+    )
+    task.backbone.unet.train()
+    batch = task.batch(0, 0, 1)
+    assert task.loss(batch, generator())[1]["states"] < 1e-9  # gates of zero: boxes change nothing yet
+    open_gates(task)
+    loss, logged = task.loss(batch, generator())
+    assert logged["states"] > 0 and not task.states.take(more=False)
+    loss.backward()
+    task.config = replace(task.config, states_weight=0.2)
+    twice = task.loss(batch, generator())[0]
+    assert float((twice - loss).detach()) == pytest.approx(0.1 * logged["states"], rel=1e-3)
 
 
 def test_pictures_encoded_in_the_step_give_the_loss_of_cached_latents(folder, cache):

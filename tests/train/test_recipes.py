@@ -131,6 +131,7 @@ def test_the_embedded_family_from_nothing_to_pictures(tmp_path):
     adapter = tmp_path / "nano-gligen" / "export" / "gligen.safetensors"
     bundle = load_bundle(f"{model}+{adapter}", device="cpu", dtype="float32")
     assert bundle.backbone.prediction == "v" and bundle.backbone.stride == 4
+    assert float(bundle.backbone.scheduler.alphas_cumprod[-1]) < 1e-4  # it ends in noise
     scenes = probe_scenes(2, 64)
     options = GenerateOptions(steps=3)
     images = pictures(bundle.backbone, bundle.adapter, scenes, [1, 2], options)

@@ -65,8 +65,14 @@ def test_an_untrained_autoencoder_does_not_pass_the_gate(model, tmp_path, monkey
         assert Scene.read(tmp_path / "renders" / name) == Scene.read(tmp_path / "rebuilt" / name)
 
 
-def test_the_chain_names_its_stages():
-    done = subprocess.run([RUNS / "nano.sh", "vea"], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [
+        ("nano", "judges vae text base settle gligen measure"),
+        ("dginstyle", "town source control segmenter measure"),
+    ],
+)
+def test_the_chains_name_their_stages(name, stages):
+    done = subprocess.run([RUNS / f"{name}.sh", "vea"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "unknown stage vea" in done.stderr
-    assert "judges vae text base settle gligen measure" in done.stderr
+    assert "unknown stage vea" in done.stderr and stages in done.stderr

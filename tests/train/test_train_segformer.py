@@ -17,8 +17,9 @@ from scenewright.scene import IGNORE, Vocabulary
 from scenewright.scene.label_space import LabelSpace
 from scenewright.train import Recipe, override, run
 from scenewright.train.annotated import REAL_SEED, AnnotatedSource
+from scenewright.train.closed_set import figures, groups
 from scenewright.train.recipes import find
-from scenewright.train.segformer import SegformerTraining, figures, groups
+from scenewright.train.segformer import SegformerTraining
 from scenewright.world import town
 
 TINY = SegformerSize(channels=(8, 8, 16, 16), depths=(1, 1, 1, 1), heads=(1, 1, 2, 2), decoder=16)

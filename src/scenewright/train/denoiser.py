@@ -2,9 +2,8 @@
 
 Ho et al., "Denoising Diffusion Probabilistic Models", 2020 (eq. 14, the simple loss); Salimans and Ho,
 "Progressive Distillation", 2022, appendix D (v-prediction: in terms of the noise its loss is weighted by
-1 + 1/SNR, which is what puts weight on the high noise levels where layout is decided); Hang et al.,
-"Efficient Diffusion Training via Min-SNR Weighting Strategy", 2023, section 3.4; Li et al., "GLIGEN", 2023
-(what is trained, what is dropped).
+1 + 1/SNR, which is what puts weight on the high noise levels where layout is decided); Li et al., "GLIGEN",
+2023 (what is trained, what is dropped).
 
 `train` says what gets gradients: ``base`` the UNet, ``adapter`` the fusers and the token network. With both,
 a share of `layout_rate` of the batches passes through the fusers and the rest through the bare UNet, so that
@@ -27,8 +26,7 @@ from torch import Tensor, nn
 
 from scenewright.backbone.call import Call, Conditioning, Grounding
 from scenewright.backbone.latents import encode
-from scenewright.backbone.load import load_folder, save_folder
-from scenewright.backbone.model import Backbone
+from scenewright.backbone.load import save_folder
 from scenewright.backbone.network import network
 from scenewright.backbone.noise import Noise
 from scenewright.backbone.text import PromptCut, embed
@@ -37,10 +35,12 @@ from scenewright.errors import InputError
 from scenewright.train.alignment import Alignment, box_weights, open_gates
 from scenewright.train.crops import crop_latents
 from scenewright.train.data import stream_rng
-from scenewright.train.fresh import UnetSizes, fresh_backbone
+from scenewright.train.denoiser_files import open_backbone, write_adapter
+from scenewright.train.fresh import UnetSizes
 from scenewright.train.latents import open_pool
 from scenewright.train.probe import ProbeConfig, probe
 from scenewright.train.renders import Item, Source
+from scenewright.train.taught import States, Taught, min_snr
 from scenewright.train.vae import to_signal
 from scenewright.train.word_alignment import WordAlignment
 
@@ -73,11 +73,11 @@ class DenoiserConfig:
     gate_lr_scale: float = 10.0  # learning rate of the gates over that of the rest
     align_weight: float = 0.0  # of the loss on the fusers' attention (see alignment.py); 0: not used
     word_weight: float = 0.0  # of that on the attention to words (word_alignment.py), with the base trained
-    snr_gamma: float | None = (
-        None  # min-SNR clipping of the loss weight; None: the plain loss of the prediction
-    )
+    snr_gamma: float | None = None  # min-SNR clipping of the loss weight; None: the prediction's plain loss
     object_weight: float = 1.0  # of the loss in cells inside given boxes over that of the other cells
     one_object_steps: int = 0  # curriculum: only pictures with one instance before this step
+    boxes_teach: float = 0.0  # of the target without boxes: share of the network's own answer with them
+    states_weight: float = 0.0  # of the blocks' states without boxes becoming those with them (taught.py)
     few_rate: float = 0.0  # of batches without boxes: share of pictures that hold one or two things
     crop_steps: int = 0  # before this step, a share of the batches are crops around things (crops.py)
     crop_rate: float = 0.7  # that share
@@ -96,7 +96,7 @@ class DenoiserConfig:
             raise InputError("task.train is empty; expected base, adapter or base,adapter")
         if self.unet is not None and (self.vae is None or self.text is None):
             raise InputError("a fresh UNet needs task.vae and task.text", "point both to exported folders")
-        for name in ("layout_rate", "caption_drop", "layout_drop", "few_rate"):
+        for name in ("layout_rate", "caption_drop", "layout_drop", "few_rate", "boxes_teach"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"task.{name} must be in [0, 1], not {getattr(self, name)}")
         if self.size < 8 or self.size % 8:
@@ -129,7 +129,7 @@ class DenoiserTask:
     def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
         """Loads or makes the networks, attaches the adapter, caches latents and phrase embeddings."""
         config, self.device = self.config, device
-        self.backbone = _backbone(config, device)
+        self.backbone = open_backbone(config.backbone, config.vae, config.text, config.unet, device)
         self._choose_modules()
         self.denoise = network(self.backbone.unet)
         self.noise = Noise(self.backbone.scheduler, 10, device)
@@ -155,6 +155,7 @@ class DenoiserTask:
         self.handle = self.adapter.attach(unet) if self.adapter is not None else None
         watched = self.adapter is not None and self.config.align_weight > 0
         self.alignment = Alignment(self.adapter.fusers) if watched else None
+        self.states = States(unet) if self.adapter is not None and self.config.states_weight > 0 else None
         if "base" in train and self.config.word_weight > 0:
             self.words = WordAlignment(self.backbone)
 
@@ -252,26 +253,49 @@ class DenoiserTask:
         t_B, noise_BChw = t_B.to(self.device), noise_BChw.to(self.device)
         layout = self._layout(batch) if batch["layout"] else None
         cond = Conditioning(self._text(batch), None if layout is None else self._grounding(layout))
-        error_Bhw = self._errors(z0_BChw, noise_BChw, t_B, cond)
+        taught = self._with_boxes(batch, cond) if layout is None and config.boxes_teach else None
+        error_Bhw = self._errors(z0_BChw, noise_BChw, t_B, cond, taught)
         told = None if layout is None else self._watched(layout)
         emphasis_Bhw = box_weights(told, error_Bhw, config.object_weight)
-        error_B = (error_Bhw * emphasis_Bhw).mean((1, 2)) * self._weight(t_B)
+        error_B = (error_Bhw * emphasis_Bhw).mean((1, 2)) * min_snr(self.noise, t_B, config.snr_gamma)
         high = t_B > self.noise.train_timesteps // 2
         logged = {"high": float(error_B[high].detach().mean())} if bool(high.any()) else {}
         loss = error_B.mean()
         if self.alignment is not None and told is not None:
             misplaced = self.alignment.loss(*told, size_hw)
             loss, logged["align"] = loss + config.align_weight * misplaced, float(misplaced.detach())
+        if taught is not None and self.states is not None:
+            unlike = taught.loss()
+            loss, logged["states"] = loss + config.states_weight * unlike, float(unlike.detach())
         if self.words is not None:
             unread = self.words.loss([one.item for one in batch["items"]], batch["captions"], size_hw)
             loss, logged["words"] = loss + config.word_weight * unread, float(unread.detach())
         return loss, logged
 
-    def _errors(self, z0_BChw: Tensor, noise_BChw: Tensor, t_B: Tensor, cond: Conditioning) -> Tensor:
+    def _errors(
+        self,
+        z0_BChw: Tensor,
+        noise_BChw: Tensor,
+        t_B: Tensor,
+        cond: Conditioning,
+        taught: Taught | None = None,
+    ) -> Tensor:
         """Squared error [B,h,w] of the prediction for clean latents with this noise at these timesteps."""
         z_BChw = self.noise.scale(self.noise.add(z0_BChw, noise_BChw, t_B), t_B)
+        target_BChw = self.noise.target(z0_BChw, noise_BChw, t_B)
+        if taught is not None:
+            target_BChw = taught.target(self.denoise, z_BChw, t_B, target_BChw)
         output_BChw = self.denoise(z_BChw, Call.plain(t_B, cond)).float()
-        return ((output_BChw - self.noise.target(z0_BChw, noise_BChw, t_B)) ** 2).mean(1)
+        return ((output_BChw - target_BChw) ** 2).mean(1)
+
+    def _with_boxes(self, batch: dict[str, Any], cond: Conditioning) -> Taught | None:
+        """What the network knows of these pictures with all of their boxes; None without an adapter."""
+        if self.adapter is None:
+            return None
+        layout = self._layout(batch | {"no_layout": torch.zeros_like(batch["no_layout"])})
+        boxed_B = layout.masks_BN.any(1).to(self.device)
+        cond = replace(cond, grounding=self._grounding(layout))
+        return Taught(cond=cond, boxed_B=boxed_B, share=self.config.boxes_teach, states=self.states)
 
     def _clean(self, batch: dict[str, Any]) -> Tensor:
         """The clean latents z0_BChw of a batch, float32."""
@@ -284,16 +308,6 @@ class DenoiserTask:
         with torch.autocast(self.device.type, enabled=False), warnings.catch_warnings():
             warnings.simplefilter("ignore", PromptCut)
             return embed(self.backbone, batch["captions"]).tokens_BLD.float()
-
-    def _weight(self, t_B: Tensor) -> Tensor:
-        """min(SNR, gamma) over the weight that the prediction itself gives the clean latent's error."""
-        gamma = self.config.snr_gamma
-        if gamma is None:
-            return torch.ones_like(t_B, dtype=torch.float32)
-        a_B, s_B = (level.float().flatten() for level in self.noise.levels(t_B))
-        snr_B = (a_B / s_B) ** 2
-        own_B = snr_B if self.noise.prediction == "eps" else snr_B + 1
-        return snr_B.clamp(max=gamma) / own_B
 
     def _layout(self, batch: dict[str, Any]) -> GligenInputs:
         assert self.adapter is not None
@@ -348,7 +362,7 @@ class DenoiserTask:
         if "base" in self.config.train:
             save_folder(self.backbone, folder / "model", torch.float16)
         if "adapter" in self.modules:
-            _write_adapter(self.adapter, self.backbone, folder, "base" in self.config.train)
+            write_adapter(self.adapter, self.backbone, folder, "base" in self.config.train)
         if self.adapter is not None:
             self.handle = self.adapter.attach(self.backbone.unet)
 
@@ -362,30 +376,3 @@ class _Boxed:
 
 def _is_gate(name: str) -> bool:
     return name.endswith(("alpha_attn", "alpha_dense"))
-
-
-def _write_adapter(adapter: Any, backbone: Backbone, folder: Path, fresh_base: bool) -> None:
-    """The adapter, tied to the half-precision base that was just written, or to the one it was trained on."""
-    from scenewright.models.adapter import save_adapter
-
-    base = load_folder(folder / "model", name=backbone.name) if fresh_base else backbone
-    save_adapter(
-        folder / "gligen.safetensors",
-        adapter,
-        adapter.config,
-        "gligen",
-        base.fingerprint,
-        backbone_name=base.name,
-        text_fingerprint=base.text_fingerprint,
-        dtype=torch.float16,
-    )
-
-
-def _backbone(config: DenoiserConfig, device: torch.device) -> Backbone:
-    """The backbone to train on, in float32: a finished one, or a fresh UNet between VAE and text encoder."""
-    if config.unet is None:
-        from scenewright.models.load import load_bundle
-
-        return load_bundle(config.backbone, device=device, dtype=torch.float32).backbone
-    assert config.vae is not None and config.text is not None
-    return fresh_backbone(config.vae, config.text, config.unet, device)

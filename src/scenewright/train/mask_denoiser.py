@@ -52,12 +52,12 @@ from scenewright.segment.mask_denoiser import (
 )
 from scenewright.segment.pyramid import ANNEALED, Pyramid, pyramid_noise
 from scenewright.train.annotated import AnnotatedSource, open_annotated
+from scenewright.train.closed_set import figures, groups
 from scenewright.train.data import stream_rng
 from scenewright.train.labelled import DRAWN, Joined, Labelled, RenderSet, batch, drawn_checks, open_records
 from scenewright.train.mask_pictures import ListedMasks, asked_class, grey_examples
 from scenewright.train.optimise import parameter_groups
 from scenewright.train.progress import say
-from scenewright.train.segformer import figures, groups
 from scenewright.train.segment import learnt_classes
 
 if TYPE_CHECKING:
@@ -314,16 +314,17 @@ class MaskDenoiserTask:
         names = [self.names[k][0] for k in outputs]
         text_KLD = self._text([(name,) for name in names])
         scored = self.space.scored()
+        covered = self.config.vocabulary in DRAWN or self.space.background == IGNORE  # every pixel by a class
         for index in range(min(self.config.checked, len(self.shown))):
             image_HW3, truth_HW = self.shown.item(index)
             maps = denoised(self.backbone, self.config.rules, image_HW3, names, options, text_MLD=text_KLD)
-            found_HW = labels_of(maps.maps_KHW, outputs, self.space.background)
+            found_HW = labels_of(maps.maps_KHW, outputs, self.space.background, 0.0 if covered else 0.5)
             pairs.append((truth_HW, found_HW))
             if index < SHOWN:
                 cells += [image_HW3, scored.colours(truth_HW), scored.colours(found_HW)]
                 captions += ["", "truth", "labels"]
         write_png(out / "labels.png", contact_sheet(cells, captions, columns=6))
-        return figures(semantic_score(pairs, scored), self.parts)
+        return figures(semantic_score(pairs, scored, background=not covered), self.parts)
 
     def export(self, folder: Path) -> None:
         """``mask-denoiser/``: a folder of diffusers in half precision, with what it wants beside it."""

@@ -32,11 +32,11 @@ from scenewright.scene import IGNORE, Vocabulary
 from scenewright.scene.label_space import LabelSpace, load
 from scenewright.train.annotated import AnnotatedSource, open_annotated
 from scenewright.train.augment import Disturbance, disturbed
+from scenewright.train.closed_set import figures, groups
 from scenewright.train.data import stream_rng
 from scenewright.train.labelled import Hidden, Joined, Labelled, RenderSet, batch, drawn_checks, open_records
 from scenewright.train.optimise import parameter_groups
 from scenewright.train.progress import say
-from scenewright.train.segformer import figures, groups
 from scenewright.train.segmenter import soft_dice_loss
 
 if TYPE_CHECKING:

@@ -1,4 +1,5 @@
-"""The trainings of `scenewright.flows.reproduce.segdiffusion`: one-pass segmenters, and a closed-set one."""
+"""The trainings of `scenewright.flows.reproduce.segdiffusion`: one-pass segmenters and what they are
+compared with."""
 
 from __future__ import annotations
 
@@ -6,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from scenewright.flows.reproduce.segdiffusion_plan import HELD_STYLE, SegCell
+from scenewright.flows.reproduce.segdiffusion_readers import EXPORTS
 from scenewright.models.load import pick_device
-from scenewright.models.registry import resolve
 from scenewright.train.annotated import AnnotatedSource
 from scenewright.train.loop import run
 from scenewright.train.recipe import LoopConfig, Recipe
@@ -15,16 +16,24 @@ from scenewright.train.recipes import find
 from scenewright.train.segment import SEGMENT_SEED
 from scenewright.world.surface import STYLES
 
+RECIPES = {
+    "one-pass": "segmenter-nano",
+    "two-styles": "segmenter-nano",
+    "mask-denoiser": "mask-denoiser-nano",
+    "closed-set": "nano-convolutional",
+}
+"""By variant the recipe that its trainings follow."""
+
 
 def cell_recipe(cell: SegCell, shared: Path) -> Recipe:
     """The recipe of a cell; drawings are kept in the folder `shared`. Nothing is validated on the way."""
     options, split = cell.options, cell.options.classes
     styles = tuple(one for one in STYLES if one != HELD_STYLE) if cell.variant == "two-styles" else ()
     drawn = AnnotatedSource(count=options.pictures, first_seed=SEGMENT_SEED, only=split.seen, styles=styles)
-    base = find("nano-segformer" if cell.variant == "closed-set" else "segmenter-nano")
+    base = find(RECIPES[cell.variant])
     task = replace(base.task, renders=drawn, seen=split.seen, unseen=split.unseen, cache=shared)
     if cell.variant == "closed-set":
-        task = replace(task, things=False, size_wh=(128, 128))
+        task = replace(task, checked=min(task.checked, options.pictures))
     else:
         task = replace(task, backbone=options.model.name.partition("+")[0])
     return Recipe(name=f"segdiffusion-{cell.variant}", task=task, loop=_loop(base.loop, cell))
@@ -45,16 +54,13 @@ def _loop(base: LoopConfig, cell: SegCell) -> LoopConfig:
 
 
 def train_cell(cell: SegCell, out: Path, shared: Path) -> Path:
-    """Train a cell in `out`, or continue; returns the file of the segmenter, the folder of a closed-set one.
+    """Train a cell in `out`, or continue; returns what was exported (`segdiffusion_readers.EXPORTS`).
 
     Raises KeyboardInterrupt when the training was interrupted (it can be continued), and what
     `scenewright.train.run` raises.
     """
-    if cell.variant != "closed-set":  # before anything is written that only the same model could continue
-        resolve(cell.options.model.name.partition("+")[0])
     pick_device(cell.options.model.device)
     summary = run(cell_recipe(cell, shared), out, resume=True)
     if not summary["finished"]:
         raise KeyboardInterrupt
-    export = Path(summary["export"])
-    return export if cell.variant == "closed-set" else export / "segmenter.safetensors"
+    return Path(summary["export"]) / EXPORTS[cell.variant]

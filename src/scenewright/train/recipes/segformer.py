@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from scenewright.evaluate.splits import class_split
+from scenewright.models.judges.segmenter import SegmenterConfig
 from scenewright.models.segformer import SegformerSize
 from scenewright.train.annotated import REAL_SEED, AnnotatedSource
+from scenewright.train.convolutional import ConvolutionalTraining
 from scenewright.train.recipe import LoopConfig, Recipe
 from scenewright.train.recipes import register
 from scenewright.train.segformer import SegformerTraining
+from scenewright.train.segment import SEGMENT_SEED
 
 
 @register("nano-segformer")
@@ -31,6 +34,36 @@ def nano_segformer() -> Recipe:
             log_every=25,
             validate_every=200,
             save_every=100,
+        ),
+    )
+
+
+@register("nano-convolutional")
+def nano_convolutional() -> Recipe:
+    """A U-Net of the size of all that segmenter-nano reads, on the same pictures and as many of them."""
+    split = class_split(1)
+    return Recipe(
+        name="nano-convolutional",
+        task=ConvolutionalTraining(
+            net=SegmenterConfig(vocabulary="toybox", channels=(32, 64, 128, 192, 384)),
+            things=False,
+            renders=AnnotatedSource(count=4000, first_seed=SEGMENT_SEED, only=split.seen),
+            seen=split.seen,
+            unseen=split.unseen,
+            zoom=(0.8, 1.6),
+        ),
+        loop=LoopConfig(
+            steps=2250,
+            batch_size=16,
+            optimiser="muon",
+            lr=3e-3,
+            warmup_steps=30,
+            final_lr=0.02,
+            ema_decay=0.99,
+            precision="bf16",
+            log_every=25,
+            validate_every=750,
+            save_every=250,
         ),
     )
 
