@@ -123,7 +123,7 @@ def build_set(name: str, options: StyleOptions, source: MapSource, out: Path, to
             failed[0].hint or "the same command tries them again; the others are kept",
         )
     lines = sorted(to_json_bytes(one.to_json()) for one in built.entries)
-    counts = Counter(one.state for one in built.entries)
+    counts = Counter(str(one.state) for one in built.entries)
     return Pictures(
         name=name, folder=folder, digest=hashlib.sha256(b"\n".join(lines)).hexdigest(), counts=dict(counts)
     )

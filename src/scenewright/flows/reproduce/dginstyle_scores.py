@@ -74,10 +74,7 @@ def cell_counts(
     how = StreetOptions(segmenter=str(trained), vocabulary=SPACE.vocabulary)
     for look, path in places.items():
         streets = target(look, cell.options.scenes)
-        words = f"streets scored, {cell.title}, {look}"
-        score, _, _ = score_target(
-            streets, segmenter, SPACE, how, lambda _, done, total, words=words: told(words, done, total)
-        )
+        score, _, _ = score_target(streets, segmenter, SPACE, how, _named(told, f"{cell.title}, {look}"))
         write_counts(score, _key(cell, look), path)
         kept[look] = score
     where = trained.relative_to(folder).as_posix()
@@ -124,3 +121,8 @@ def by_class(seeds: Sequence[Mapping[str, SemanticScore]]) -> dict[str, float | 
 
 def _key(cell: StyleCell, look: str) -> str:
     return f"{cell.digest} {SET.id} {look} {cell.options.scenes}"
+
+
+def _named(told: Progress, what: str) -> Progress:
+    """Progress under other words."""
+    return lambda words, done, total: told(f"streets scored, {what}", done, total)
