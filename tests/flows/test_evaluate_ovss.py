@@ -100,6 +100,35 @@ def test_a_segmenter_on_a_dataset(voc, tmp_path, tiny_model, tiny_segmenter):
     assert stored.differences["miou"].value == pytest.approx(0, abs=1e-5)
 
 
+def test_what_can_be_known_is_known_before_the_model_is_loaded(voc, tmp_path):
+    ours, other = methods(tmp_path)
+    good = OvssOptions(benchmark="voc20", maps=ours, out=tmp_path / "out", resamples=100)
+    results = evaluate_ovss(voc, good).results
+    none = replace(good, maps=None, model=ModelChoice(name="nowhere"), out=tmp_path / "none")
+    (other / "p1.png").unlink()
+    for changes, words in (
+        ({}, "nowhere"),
+        ({"threshold": 1.5}, "the threshold must be"),
+        ({"tile": 3}, "tile is 3"),
+        ({"size": -1}, "size is -1"),
+        ({"also": (MethodMaps("SAN", other),)}, "SAN has no label map for the picture p1"),
+        ({"compare": tmp_path / "missing.json"}, "missing.json"),
+        ({"compare": results, "seed": 4}, "the resamplings differ"),
+        ({"compare": results, "benchmark": "voc21"}, "the protocols differ"),
+        ({"compare": results, "count": 2}, "the numbers of pictures differ"),
+        ({"out": voc / "JPEGImages" / "p0.jpg"}, "p0.jpg"),
+    ):
+        with pytest.raises((InputError, StorageError), match=words):
+            evaluate_ovss(voc, replace(none, **changes))
+    Image.fromarray(np.where(truth(0) == 15, 12, truth(0))).save(voc / "SegmentationClass" / "p0.png")
+    with pytest.raises(InputError, match="the samples differ"):
+        evaluate_ovss(voc, replace(none, compare=results))
+    Image.fromarray(np.full((16, 24), 77, np.uint8)).save(voc / "SegmentationClass" / "p0.png")
+    with pytest.raises(InputError, match="holds the number 77"):
+        evaluate_ovss(voc, none)
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_dataset_of_ones_own(tmp_path):
     (tmp_path / "farm.json").write_text(json.dumps({"name": "farm", "classes": ["cow", "barn"]}))
     for folder in ("images", "labels"):

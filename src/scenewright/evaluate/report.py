@@ -175,29 +175,35 @@ class Difference:
         return {name: float(f"{getattr(self, name):.{DIGITS}g}") for name in names}
 
 
+SAME = (
+    (("protocol",), "protocols", "measure both with the same benchmark and version"),
+    (("samples",), "samples", "draw both from the same scenes, all of them"),
+    (("judges",), "judges", "--judge chooses the judges"),
+    (("pictures",), "numbers of pictures", "draw every scene equally often for both"),
+    (("seed", "resamples"), "resamplings", "--seed {seed} --resamples {resamples}"),
+)
+"""Fields in which reports that are compared are alike: their names, what they are, what to do."""
+
+
+def check_comparable(theirs: Report, **ours: Any) -> None:
+    """Raises InputError unless another report has the fields of `SAME` that are known of ours already."""
+    for names, what, hint in SAME:
+        one = {name: ours[name] for name in names if name in ours}
+        other = {name: getattr(theirs, name) for name in one}
+        if one != other:
+            told = [_short(value if len(names) > 1 else value[names[0]]) for value in (one, other)]
+            raise InputError(
+                f"cannot compare: the {what} differ: {' and '.join(told)}", hint.format_map(vars(theirs))
+            )
+
+
 def compare(ours: Report, theirs: Report) -> dict[str, Difference]:
     """Differences of all metrics that both reports have, with intervals of a paired bootstrap.
 
     Both resampled the same samples in the same order with the same random numbers, so that resample b of one
     belongs to resample b of the other. Raises InputError when protocol, judges, samples or resampling differ.
     """
-    checks = (
-        ("protocols", ours.protocol, theirs.protocol, "measure both with the same benchmark and version"),
-        ("samples", ours.samples, theirs.samples, "draw both from the same scenes, all of them"),
-        ("judges", dict(ours.judges), dict(theirs.judges), "--judge chooses the judges"),
-        (
-            "numbers of pictures", ours.pictures, theirs.pictures, "draw every scene equally often for both",
-        ),
-        (
-            "resamplings",
-            {"seed": ours.seed, "resamples": ours.resamples},
-            {"seed": theirs.seed, "resamples": theirs.resamples},
-            f"--seed {theirs.seed} --resamples {theirs.resamples}",
-        ),
-    )  # fmt: skip
-    for what, one, other, hint in checks:
-        if one != other:
-            raise InputError(f"cannot compare: the {what} differ: {_short(one)} and {_short(other)}", hint)
+    check_comparable(theirs, **{name: getattr(ours, name) for names, _, _ in SAME for name in names})
     found = {}
     for name, mine in ours.figures.items():
         its = theirs.figures.get(name)

@@ -15,7 +15,7 @@ from scenewright.errors import InputError
 from scenewright.evaluate.findings import Findings
 from scenewright.evaluate.measures import Measured, estimates, values
 from scenewright.evaluate.protocol import ENOUGH, Protocol, protocol, recognised, sample_digest
-from scenewright.evaluate.report import Difference, Group, Report, compare, protocol_of
+from scenewright.evaluate.report import Difference, Group, Report, check_comparable, compare, protocol_of
 from scenewright.flows.judging import JudgeCard, Places, choose_judges, judge_samples
 from scenewright.flows.samples import Samples, read_samples
 from scenewright.flows.scoring import SCORERS, Evidence, truth_of
@@ -103,6 +103,8 @@ def evaluate(
             "flows.evaluate_grounding does it",
         )
     theirs = Report.read(options.compare) if options.compare else None
+    if theirs:
+        check_comparable(theirs, protocol=rules.id, seed=options.seed, resamples=options.resamples)
     pictures = read_samples(source, lambda done, total: told("pictures read", done, total))
     out = options.out or pictures.home / EVALUATION
     places = Places(out / FINDINGS, (pictures.home / EVALUATION / FINDINGS,))

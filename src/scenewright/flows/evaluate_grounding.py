@@ -17,7 +17,7 @@ from scenewright.errors import InputError
 from scenewright.evaluate.grounding import PictureCounts, grounding
 from scenewright.evaluate.measures import estimates
 from scenewright.evaluate.protocol import ENOUGH, GROUNDING, recognised, sample_digest
-from scenewright.evaluate.report import Group, Report, compare
+from scenewright.evaluate.report import Group, Report, check_comparable, compare
 from scenewright.evaluate.splits import ClassSplit, class_split
 from scenewright.flows.evaluate import EVALUATION, MOST_RESAMPLES, PLOT, RESULTS, SHEET, Evaluated, Progress
 from scenewright.flows.head_inputs import STEPS, HeadReader
@@ -86,6 +86,8 @@ def evaluate_grounding(source: Path, options: HeadOptions, on_progress: Progress
 
     told = on_progress or (lambda words, done, total: None)
     theirs = Report.read(options.compare) if options.compare else None
+    if theirs:
+        check_comparable(theirs, protocol=GROUNDING.id, seed=options.seed, resamples=options.resamples)
     pictures = _pictures(source, options, told)
     choice = options.model
     bundle = Model.load(choice.name, device=choice.device, dtype=choice.dtype).bundle

@@ -28,7 +28,7 @@ from scenewright.evaluate.instance_protocols import (
 from scenewright.evaluate.instances import instances_of_coco
 from scenewright.evaluate.measures import Measured, estimates, values
 from scenewright.evaluate.protocol import ENOUGH, recognised, sample_digest
-from scenewright.evaluate.report import Report, compare
+from scenewright.evaluate.report import Report, check_comparable, compare
 from scenewright.flows.coco_scenes import CocoPicture, CocoSet, read_set, variations
 from scenewright.flows.evaluate import EVALUATION, MOST_RESAMPLES, PLOT, RESULTS, SHEET, Evaluated, Progress
 from scenewright.flows.evaluate import lines as report_of
@@ -164,6 +164,8 @@ def evaluate_instances(
     """
     told = on_progress or (lambda words, done, total: None)
     theirs = Report.read(options.compare) if options.compare else None
+    if theirs:
+        check_comparable(theirs, seed=options.seed, resamples=options.resamples)
     out = options.out or Path(f"{EVALUATION}-coco-{options.protocol}")
     check_folder(out)
     found = read_set(source, options.captions, options.rules, options.side_px, out, options.count)

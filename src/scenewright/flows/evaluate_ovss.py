@@ -27,7 +27,7 @@ from scenewright.evaluate.open_protocols import (
 )
 from scenewright.evaluate.open_vocabulary import OpenScore, open_score
 from scenewright.evaluate.protocol import ENOUGH, sample_digest
-from scenewright.evaluate.report import Difference, Report, compare
+from scenewright.evaluate.report import Difference, Report, check_comparable, compare
 from scenewright.flows.evaluate import EVALUATION, MOST_RESAMPLES, PLOT, RESULTS, Evaluated, Progress
 from scenewright.flows.jobs import slug
 from scenewright.flows.ovss_maps import Labels, MethodMaps, write_map
@@ -35,6 +35,7 @@ from scenewright.flows.produce import ModelChoice
 from scenewright.flows.segment import PictureSegmenter
 from scenewright.flows.segment_options import SegmentOptions, context_names
 from scenewright.flows.showing import chosen
+from scenewright.flows.write import check_folder
 from scenewright.models.adapter import read_header
 from scenewright.models.heads import SEGMENTER, head_file
 from scenewright.scene import Vocabulary, contact_sheet, write_png
@@ -43,6 +44,9 @@ from scenewright.segment.winner import Background
 
 STRIPS, LABELS = "strips.png", "labels"
 """The sheet of strips, and the folder of our label maps, beside the results."""
+
+OURS = "ours"
+"""The name of our maps among those of other methods."""
 
 CELL_PX = 256
 
@@ -144,17 +148,20 @@ class OvssEvaluated(Evaluated):
 def evaluate_ovss(root: Path, options: OvssOptions, on_progress: Progress | None = None) -> OvssEvaluated:
     """Measure a segmenter on the dataset in `root` and write results, plot and strips.
 
-    Raises InputError (nothing to measure, results that cannot be compared), ModelError (no segmenter),
-    StorageError.
+    Options, truth, folders and other methods' maps are checked before the model is loaded. Raises InputError
+    (nothing to measure, results that cannot be compared), ModelError (no segmenter), StorageError.
     """
     told = on_progress or (lambda words, done, total: None)
     rules = options.protocol()
     theirs = Report.read(options.compare) if options.compare else None
+    asked = None if options.maps is not None else _asked(rules, options)
     files = _opened(root, rules, options)
     folder = (options.out or root / EVALUATION) / f"ovss-{rules.word}"
-    ours, source, trained = _ours(files, rules, options, folder / LABELS, told)
+    check_folder(folder)
+    keys = _checked(files, rules, options, theirs)
+    ours, source, trained = _ours(files, asked, options, folder / LABELS, told)
     seen = options.seen or trained or published_names("coco-stuff")
-    score, keys = _scored(files, ours, rules, seen, told), _keys(files)
+    score = _scored(files, ours, rules, seen, told)
     notes = _notes(files, rules, bool(options.seen or trained))
     report = build_report(files, score, keys, rules, source, notes, options)
     others, against = {}, {}
@@ -201,7 +208,7 @@ def build_report(
     figures, replicates = estimates(score.measures(), len(files), options.resamples, options.seed)
     return Report(
         protocol=rules.id,
-        judges={"truth": f"label files of the dataset, {files.layout}"},
+        judges=_truth(files),
         source=f"{files.root.resolve().name}, {source}",
         sample_set=f"{rules.word}, all {rules.count}" if rules.count == len(files) else "",
         samples=sample_digest(keys),
@@ -234,6 +241,30 @@ def _notes(files: LabelSet, rules: OpenProtocol, own: bool) -> list[str]:
     return notes
 
 
+def _truth(files: LabelSet) -> dict[str, str]:
+    """What stands in a report where others name their judges."""
+    return {"truth": f"label files of the dataset, {files.layout}"}
+
+
+def _checked(files: LabelSet, rules: OpenProtocol, options: OvssOptions, theirs: Report | None) -> list[str]:
+    """The pictures' keys, after everything that can be known to be wrong before pictures are segmented.
+
+    Raises InputError (results that cannot be compared, labels that are no class), StorageError (a label map
+    of the truth or of another method that is missing).
+    """
+    if theirs is not None:
+        told = {"seed": options.seed, "resamples": options.resamples, "pictures": len(files)}
+        check_comparable(theirs, protocol=rules.id, judges=_truth(files), **told)
+    own = () if options.maps is None else (MethodMaps(OURS, options.maps),)
+    for method in (*own, *options.also):
+        for name in files.names:
+            method.path(name)
+    keys = _keys(files)
+    if theirs is not None:
+        check_comparable(theirs, samples=sample_digest(keys))
+    return keys
+
+
 def _keys(files: LabelSet) -> list[str]:
     """A key of every picture: its name and its true labels."""
     return [
@@ -256,18 +287,9 @@ def _scored(
     return open_score(pairs(), rules, seen)
 
 
-def _ours(
-    files: LabelSet, rules: OpenProtocol, options: OvssOptions, folder: Path, told: Progress
-) -> tuple[MethodMaps, str, tuple[str, ...]]:
-    """Our label maps, what made them, and the names of the classes that it was trained on."""
-    if options.maps is not None:
-        return MethodMaps("ours", options.maps), f"label maps in {options.maps.resolve().name}", ()
-    choice = options.model
-    loaded = PictureSegmenter.load(
-        choice.name, options.segmenter, device=choice.device, dtype=choice.dtype,
-        allow_other=choice.allow_other_backbone,
-    )  # fmt: skip
-    asked = SegmentOptions(
+def _asked(rules: OpenProtocol, options: OvssOptions) -> SegmentOptions:
+    """What pictures are asked for. Raises InputError."""
+    return SegmentOptions(
         vocabulary=Vocabulary.load(rules.vocabulary),
         background=Background(POLICIES.get(rules.rule, "none"), options.threshold),
         behind=BEHIND[rules.rule]() if rules.rule in BEHIND else (),
@@ -275,6 +297,21 @@ def _ours(
         tile=options.tile,
         batch=options.batch,
     )
+
+
+def _ours(
+    files: LabelSet, asked: SegmentOptions | None, options: OvssOptions, folder: Path, told: Progress
+) -> tuple[MethodMaps, str, tuple[str, ...]]:
+    """Our label maps, what made them, and the names of the classes that it was trained on; without anything
+    `asked` those of `options.maps`."""
+    if asked is None:
+        assert options.maps is not None
+        return MethodMaps(OURS, options.maps), f"label maps in {options.maps.resolve().name}", ()
+    choice = options.model
+    loaded = PictureSegmenter.load(
+        choice.name, options.segmenter, device=choice.device, dtype=choice.dtype,
+        allow_other=choice.allow_other_backbone,
+    )  # fmt: skip
     for first in range(0, len(files), options.batch):
         rows = range(first, min(first + options.batch, len(files)))
         found = loaded.segment([files.image(k) for k in rows], asked)
@@ -284,7 +321,7 @@ def _ours(
     source = f"segmenter {loaded.name}@{loaded.fingerprint[:8]} on {loaded.backbone.name}"
     file, _ = head_file(options.segmenter, choice.name, SEGMENTER)
     trained = json.loads(read_header(file).notes or "{}").get("seen", ())
-    return MethodMaps("ours", folder), source, tuple(str(name) for name in trained)
+    return MethodMaps(OURS, folder), source, tuple(str(name) for name in trained)
 
 
 def _strips(
