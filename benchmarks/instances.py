@@ -153,6 +153,16 @@ def sampler(bundle: Bundle, options: GenerateOptions, repeats: int) -> dict[str,
     return {**result, **found, "over_plain": found["one"]["wall_s"] / found["plain"]["wall_s"]}
 
 
+def check_room(bundle: Bundle) -> None:
+    """Raises InputError for a model with fewer slots than the scenes have instances."""
+    slots = getattr(getattr(bundle.adapter, "config", None), "slots", INSTANCES)
+    if slots < INSTANCES:
+        raise InputError(
+            f"{bundle.name} has room for {slots} instances; pictures of {INSTANCES} are timed",
+            "name another model, or --part attention, which needs none",
+        )
+
+
 def attention(device: torch.device, repeats: int) -> dict[str, Any]:
     """Time and memory of one fuser with and without the mask."""
     generator = torch.Generator().manual_seed(0)
@@ -271,6 +281,8 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     options = GenerateOptions(steps=6 if given.quick else given.steps, guidance=given.guidance, mis=FRACTION)
     repeats = 2 if given.quick else given.repeats
     parts = given.part or PARTS
+    if "sampler" in parts:
+        check_room(bundle)
     sizes = {
         "model": bundle.name,
         "size_wh": bundle.backbone.native_wh,
