@@ -5,13 +5,10 @@ Every training and every count of pixels is kept: the same command continues whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from scenewright.evaluate.bootstrap import weights
 from scenewright.evaluate.measures import Measure
@@ -34,10 +31,9 @@ from scenewright.flows.reproduce.segdiffusion_plan import (
     SegOptions,
     TrainCell,
 )
-from scenewright.flows.segment import PictureSegmenter
-from scenewright.flows.segment_options import SegmentOptions, spoken
+from scenewright.flows.reproduce.segdiffusion_readers import Reader, exported, fingerprint, reader
+from scenewright.flows.segment_options import spoken
 from scenewright.flows.write import check_folder
-from scenewright.scene import Vocabulary
 from scenewright.scene.files import atomic_write, to_json_bytes
 from scenewright.scene.label_space import LabelSpace, load
 from scenewright.world.drawn import Drawn
@@ -47,9 +43,6 @@ TABLE, PLOT, SHEET = "table.md", "sets.png", "sheet.png"
 
 BATCH = 8
 """Pictures that are segmented together."""
-
-Maps = Callable[[Sequence[NDArray[np.uint8]]], list[NDArray[Any]]]
-"""Label maps, in outputs of a label space, of pictures."""
 
 Figures = Mapping[str, Mapping[str, Value]]
 """By what was scored, then by metric: the mean over seeds."""
@@ -93,7 +86,7 @@ def reproduce_segdiffusion(
     from scenewright.flows.reproduce.segdiffusion_show import summary
 
     told = on_progress or (lambda words, done, total: None)
-    cells = options.cells()
+    cells = options.cells(fingerprint(options.model))
     check_folder(out)
     counts: dict[str, dict[str, list[SemanticScore]]] = {}
     for done, cell in enumerate(cells):
@@ -112,8 +105,14 @@ def reproduce_segdiffusion(
         }
         for variant, sets in counts.items()
     }
-    results = SegResults(figures=found, seeds=seeds, verdicts=verdicts(found), about=about(options))
-    return Reproduced(results, tuple(_write(results, cells, out)), tuple(summary(results)))
+    readers = {
+        cell.variant: reader(cell, place, SETS["toys"])
+        for cell in cells
+        if cell.seed == 1 and ((place := exported(cell, out / CELLS / cell.name)) or not cell.learns)
+    }
+    told_about = about(options, cells[0].backbone, readers)
+    results = SegResults(figures=found, seeds=seeds, verdicts=verdicts(found), about=told_about)
+    return Reproduced(results, tuple(_write(results, readers, out)), tuple(summary(results)))
 
 
 def cell_counts(cell: SegCell, train: TrainCell, out: Path, told: Progress) -> dict[str, SemanticScore]:
@@ -128,7 +127,7 @@ def cell_counts(cell: SegCell, train: TrainCell, out: Path, told: Progress) -> d
         else:
             found[name] = kept
     if missing:
-        trained = None if cell.variant == "attention" else train(cell, folder, out / SHARED)
+        trained = train(cell, folder, out / SHARED) if cell.learns else None
         for name in missing:
             found[name] = _scored(cell, trained, name, told)
             write_counts(found[name], f"{cell.digest} {name}", _counts(folder, name))
@@ -141,7 +140,7 @@ def _counts(folder: Path, name: str) -> Path:
 
 def _scored(cell: SegCell, trained: Path | None, name: str, told: Progress) -> SemanticScore:
     one, options = SETS[name], cell.options
-    maps, pairs, batch = reader(cell, trained, one), list[Any](), list[Drawn]()
+    maps, pairs, batch = reader(cell, trained, one).maps, list[Any](), list[Drawn]()
     chosen = list(_drawings(one, options.scenes))
     for done, drawn in enumerate(chosen, start=1):
         batch.append(drawn)
@@ -158,47 +157,6 @@ def _drawings(one: Scored, count: int) -> Iterator[Drawn]:
     for drawn in drawings(one.set, count):
         if not one.style or drawn.scene.style == one.style:
             yield drawn
-
-
-def reader(cell: SegCell, trained: Path | None, one: Scored) -> Maps:
-    """What labels pictures, with every class of the set's vocabulary asked for."""
-    from scenewright.models.load import pick_device
-
-    model = cell.options.model
-    if cell.variant == "closed-set":
-        from scenewright.models.segformer import load_segmenter
-
-        assert trained is not None
-        return load_segmenter(trained, device=pick_device(model.device)).labels
-    segmenter = picture_segmenter(cell, trained)
-    asked = SegmentOptions(vocabulary=told_by(load(one.space.vocabulary), one.words))
-    return lambda images: [one.space.outputs(found.labels) for found in segmenter.segment(images, asked)]
-
-
-def picture_segmenter(cell: SegCell, trained: Path | None) -> PictureSegmenter:
-    """The segmenter of a cell; without a file the network's own attention."""
-    model = cell.options.model
-    if trained is not None:
-        return PictureSegmenter.load(model.name, str(trained), device=model.device, dtype=model.dtype)
-    from scenewright.models.load import load_bundle
-    from scenewright.segment.attention_only import AttentionOnly
-
-    backbone = load_bundle(model.name, model.device, model.dtype).backbone
-    return PictureSegmenter(backbone, AttentionOnly.of(backbone), "attention")
-
-
-def told_by(known: Vocabulary, words: str) -> Vocabulary:
-    """A vocabulary whose classes are told by all their names, the first alone, or one synonym alone."""
-    if words == "all":
-        return known
-    names = {one.id: spoken(one) for one in known}
-    return replace(
-        known,
-        classes=tuple(
-            replace(one, name=names[one.id][min(words == "synonym", len(names[one.id]) - 1)], synonyms=())
-            for one in known
-        ),
-    )
 
 
 def values(name: str, scores: Sequence[SemanticScore], options: SegOptions) -> dict[str, Value]:
@@ -224,21 +182,22 @@ def named(space: LabelSpace) -> tuple[str, ...]:
 def verdicts(found: Mapping[str, Figures]) -> list[Verdict]:
     """The parts of the claim, decided by figures with their intervals."""
     made: list[Verdict] = []
-    ours = found.get("one-pass", {})
-    if "toys" in ours:
-        for metric, least in ((SEEN, 0.70), (UNSEEN, 0.30)):
-            value = ours["toys"][metric].estimate()
+    toys = {variant: sets["toys"] for variant, sets in found.items() if "toys" in sets}
+    for variant, metric, least in (
+        ("one-pass", SEEN, 0.70), ("one-pass", UNSEEN, 0.30), ("mask-denoiser", SEEN, 0.50),
+    ):  # fmt: skip
+        if variant in toys:
+            value = toys[variant][metric].estimate()
             holds = None if value.value is None else value.value >= least
-            made.append(
-                Verdict(f"{metric} mIoU is at least {least:.0%}", holds, percent(ours["toys"][metric]))
-            )
-    if "toys" in ours and "attention" in found:
-        gain = (ours["toys"][UNSEEN] - found["attention"]["toys"][UNSEEN]).estimate()
-        holds = None if gain.low is None else gain.low > 0
-        words = f"{percent(ours['toys'][UNSEEN])} against {percent(found['attention']['toys'][UNSEEN])}"
-        made.append(Verdict("unseen mIoU is above that of the attention alone", holds, words))
-    if "synonyms" in ours and "first names" in ours:
-        first, other = ours["first names"][NAMED], ours["synonyms"][NAMED]
+            words = f"{metric} mIoU of {variant} is at least {least:.0%}"
+            made.append(Verdict(words, holds, percent(toys[variant][metric])))
+    if "one-pass" in toys and "attention" in toys:
+        made.append(_above(toys["one-pass"], toys["attention"], UNSEEN, "that of the attention alone"))
+    if "one-pass" in toys and "mask-denoiser" in toys:
+        made.append(_above(toys["one-pass"], toys["mask-denoiser"], "miou", "that of mask denoising"))
+    sets = found.get("one-pass", {})
+    if "synonyms" in sets and "first names" in sets:
+        first, other = sets["first names"][NAMED], sets["synonyms"][NAMED]
         kept = other.share_of(first).estimate()
         holds = None if kept.value is None else kept.value > 0.9
         words = f"{percent(other)} against {percent(first)}"
@@ -246,16 +205,31 @@ def verdicts(found: Mapping[str, Figures]) -> list[Verdict]:
     return made
 
 
-def about(options: SegOptions) -> dict[str, Any]:
+def _above(ours: Mapping[str, Value], other: Mapping[str, Value], metric: str, what: str) -> Verdict:
+    """Whether the interval of our gain lies above 0."""
+    gain = (ours[metric] - other[metric]).estimate()
+    holds = None if gain.low is None else gain.low > 0
+    title = "mIoU" if metric == "miou" else f"{metric} mIoU"
+    return Verdict(
+        f"{title} of one pass is above {what}",
+        holds,
+        f"{percent(ours[metric])} against {percent(other[metric])}",
+    )
+
+
+def about(options: SegOptions, backbone: str, readers: Mapping[str, Reader]) -> dict[str, Any]:
     """What the figures are figures of; no clock and no folder."""
     from scenewright.models.version import version
 
     return {
         "version": version(),
         "model": options.model.name,
+        "backbone": backbone,
+        "parameters": {name: {"trained": one.trained, "read": one.read} for name, one in readers.items()},
         "pictures": options.pictures,
         "steps": options.steps or "the recipes'",
         "seeds": options.seeds,
+        "mask_denoiser": {"members": options.members, "steps": options.sampler_steps},
         "scenes": options.scenes,
         "split": options.split,
         "seen": list(options.classes.seen),
@@ -266,28 +240,14 @@ def about(options: SegOptions) -> dict[str, Any]:
     }
 
 
-def _write(results: SegResults, cells: Sequence[SegCell], out: Path) -> list[Path]:
+def _write(results: SegResults, readers: Mapping[str, Reader], out: Path) -> list[Path]:
     """``results.json``, ``table.md``, the plot and the sheet."""
     from scenewright.flows.reproduce.segdiffusion_show import markdown, plot, sheet
     from scenewright.scene import write_png
 
-    files = [
+    return [
         atomic_write(out / RESULTS, to_json_bytes(results.to_json(), indent=1)),
         atomic_write(out / TABLE, markdown(results).encode("utf-8")),
         atomic_write(out / PLOT, plot(results)),
+        write_png(out / SHEET, sheet({name: one.maps for name, one in readers.items()})),
     ]
-    readers = {}
-    for cell in cells:
-        place = _trained(cell, out / CELLS / cell.name)
-        if cell.seed == 1 and (place is not None or cell.variant == "attention"):
-            readers[cell.variant] = reader(cell, place, SETS["toys"])
-    return [*files, write_png(out / SHEET, sheet(readers))]
-
-
-def _trained(cell: SegCell, folder: Path) -> Path | None:
-    """Where the segmenter of a training's folder is, if it is still there."""
-    name = "config.json" if cell.variant == "closed-set" else "segmenter.safetensors"
-    place = folder / "export" / name
-    if not place.is_file():
-        return None
-    return place.parent if cell.variant == "closed-set" else place

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +32,8 @@ DIFFERS: Final = (
     "drawn toys at 128 px and a drawing network of a few million parameters in place of photographs and SD 2",
     "the published code decides no classes; the one-pass segmenter is this package's own design",
     "the closed-set segmenter learns the same pictures, and cannot know a class that they do not show",
+    "the mask denoiser is asked for one named class at a time; the published code draws one grey map for a "
+    "whole list and decides no class",
 )
 
 TOYS: Final = LabelSpace.of("toybox")
@@ -93,7 +95,8 @@ SETS: Final = {
 VARIANTS: Final = {
     "one-pass": "the segmenter: seen toys and stuff, all styles",
     "two-styles": f"the same without pictures in the style {HELD_STYLE!r}",
-    "closed-set": "an ordinary segmenter, trained on the pictures of one-pass",
+    "mask-denoiser": "the network that draws, all of it trained to denoise the mask of a named class",
+    "closed-set": "a convolutional segmenter of equal size, trained on the pictures of one-pass",
     "attention": "the network's own text attention, nothing trained",
 }
 """What is compared, by name."""
@@ -101,6 +104,7 @@ VARIANTS: Final = {
 ON: Final = {
     "one-pass": tuple(SETS),
     "two-styles": ("toys", "held style"),
+    "mask-denoiser": ("toys",),
     "closed-set": ("toys", "held style"),
     "attention": ("toys", "held style", "town"),
 }
@@ -118,6 +122,7 @@ class SegOptions:
     split      which of the three splits says what is seen
     only       variants; none: all
     resamples  of the bootstrap over pictures, at least 100
+    members, sampler_steps  of mask denoising, for every class of every picture
     model      the model that is read
     """
 
@@ -128,12 +133,14 @@ class SegOptions:
     split: int = 1
     only: tuple[str, ...] = ()
     resamples: int = 1000
+    members: int = 1
+    sampler_steps: int = 4
     model: ModelChoice = field(default_factory=lambda: ModelChoice(name="nano", dtype="float32"))
 
     def __post_init__(self) -> None:
         for name, low, high in (
             ("pictures", 1, 1_000_000), ("steps", 0, 10_000_000), ("seeds", 1, 100), ("scenes", 1, 1000),
-            ("resamples", 100, MOST_RESAMPLES),
+            ("resamples", 100, MOST_RESAMPLES), ("members", 1, 1000), ("sampler_steps", 1, 1000),
         ):  # fmt: skip
             value = getattr(self, name)
             if not low <= value <= high:
@@ -155,10 +162,11 @@ class SegOptions:
         """Those that are compared, in order."""
         return tuple(name for name in VARIANTS if not self.only or name in self.only)
 
-    def cells(self) -> tuple[SegCell, ...]:
-        """Everything that is scored; those of one variant differ in their seed."""
+    def cells(self, backbone: str) -> tuple[SegCell, ...]:
+        """Everything that is scored, with the network whose fingerprint is `backbone`; those of one variant
+        differ in their seed."""
         return tuple(
-            SegCell(variant=name, seed=seed, options=self)
+            SegCell(variant=name, seed=seed, options=self, backbone=backbone)
             for name in self.variants
             for seed in range(1, (self.seeds if name == "one-pass" else 1) + 1)
         )
@@ -183,11 +191,12 @@ class SegCell:
     variant: str
     seed: int
     options: SegOptions
+    backbone: str
 
     @property
     def name(self) -> str:
-        """As a folder's name."""
-        return f"{self.variant}-{self.seed}"
+        """As a folder's name: with 8 hex digits of all that the training depends on."""
+        return f"{self.variant}-{self.seed}-{self.trained[:8]}"
 
     @property
     def title(self) -> str:
@@ -195,13 +204,28 @@ class SegCell:
         return f"{self.variant}, seed {self.seed}"
 
     @property
+    def learns(self) -> bool:
+        """Whether something is trained."""
+        return self.variant != "attention"
+
+    @property
+    def trained(self) -> str:
+        """16 hex digits of all that the training depends on."""
+        it = self.options
+        told = [it.pictures, it.steps, it.split, it.model.dtype]
+        read = [] if self.variant == "closed-set" else [it.model.name, self.backbone]
+        return _digest([self.variant, self.seed, *told, *read])
+
+    @property
     def digest(self) -> str:
         """16 hex digits of all that its scores depend on."""
-        told = asdict(self.options)
-        for name in ("resamples", "only", "seeds"):
-            told.pop(name)
-        text = json.dumps([REPRODUCTION, self.variant, self.seed, told], sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        it = self.options
+        drawn = [it.members, it.sampler_steps] if self.variant == "mask-denoiser" else []
+        return _digest([REPRODUCTION, self.trained, it.scenes, *drawn])
+
+
+def _digest(told: list[object]) -> str:
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
 TrainCell = Callable[[SegCell, Path, Path], Path]

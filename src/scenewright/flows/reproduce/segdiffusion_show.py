@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scenewright.evaluate.splits import LONG_TAIL, SEEN, UNSEEN
 from scenewright.flows.held_out import drawings
 from scenewright.flows.reproduce.plots import figure
-from scenewright.flows.reproduce.segdiffusion import Maps, SegResults
+from scenewright.flows.reproduce.segdiffusion import SegResults
 from scenewright.flows.reproduce.segdiffusion_plan import (
     CLAIM,
     DIFFERS,
@@ -22,9 +22,13 @@ from scenewright.flows.reproduce.segdiffusion_plan import (
     TOYS,
     VARIANTS,
 )
+from scenewright.flows.reproduce.segdiffusion_readers import Maps
 from scenewright.flows.reproduce.tables import Grid, spanned
 
-COLOURS = ("#0072B2", "#56B4E9", "#999999", "#D55E00")
+COLOURS = {
+    "one-pass": "#0072B2", "two-styles": "#56B4E9", "mask-denoiser": "#009E73", "closed-set": "#999999",
+    "attention": "#D55E00",
+}  # fmt: skip
 SHEET_ROWS = 6
 """Pictures on the sheet: the first of the held-out toys."""
 
@@ -54,14 +58,23 @@ def markdown(results: SegResults) -> str:
 
 def about_lines(results: SegResults) -> list[str]:
     """What the figures are figures of."""
-    it = results.about
+    it, drawn = results.about, results.about["mask_denoiser"]
     return [
         f"{REPRODUCTION}: {it['model']}, {it['pictures']} drawings of seen toys, {it['steps']} steps, "
         f"{it['seeds']} seeds of one-pass; split {it['split']}",
         f"scored on the first {it['scenes']} of each frozen set, every class of its vocabulary asked for; "
         f"intervals: 95 %, {it['bootstrap']['resamples']} resamples of the pictures",
-        *(f"{name}: {VARIANTS[name]}" for name in results.figures),
+        *(f"{name}: {VARIANTS[name]}{_size(it['parameters'].get(name))}" for name in results.figures),
+        f"mask denoising: {drawn['members']} x {drawn['steps']} (members x steps)",
     ]
+
+
+def _size(parameters: Mapping[str, int] | None) -> str:
+    """The size of a variant; nothing where it is no longer there."""
+    if parameters is None:
+        return ""
+    trained, read = (f"{parameters[key] / 1e6:.2f} M" for key in ("trained", "read"))
+    return f" ({trained} of {read} parameters trained)" if parameters["trained"] else f" ({read} parameters)"
 
 
 def grids(results: SegResults) -> list[Grid]:
@@ -113,7 +126,7 @@ def _bars(axis: Any, values: Mapping[str, list[float]], names: list[str]) -> Non
     wide = 0.8 / max(1, len(values))
     for k, (variant, heights) in enumerate(values.items()):
         places = np.arange(len(names)) + (k - (len(values) - 1) / 2) * wide
-        axis.bar(places, np.nan_to_num(heights), wide, label=variant, color=COLOURS[k % len(COLOURS)])
+        axis.bar(places, np.nan_to_num(heights), wide, label=variant, color=COLOURS[variant])
     axis.set_xticks(range(len(names)), names, fontsize=8)
     axis.set_ylim(0, 1)
 
