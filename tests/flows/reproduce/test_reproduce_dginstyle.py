@@ -170,6 +170,14 @@ def test_what_is_there_is_not_made_again(made, options: StyleOptions) -> None:
     assert seeds[0] == done.results.arms["colour"].seeds[MEAN][0] and len(set(seeds)) == 2
 
 
+def test_a_filter_that_refuses_everything(options: StyleOptions, made, tmp_path: Path) -> None:
+    out, _ = made
+    segmenter = next((out / CELLS).glob("source-1-*")) / "export"
+    with pytest.raises(InputError, match="refused all 1 pictures of the set swap"):
+        strict = replace(options, only=("swap",), pictures=1, streets=2, filter=str(segmenter))
+        reproduce_dginstyle(strict, Trainer(), tmp_path)
+
+
 def test_the_plan(options: StyleOptions, tmp_path: Path) -> None:
     assert options.sets == ("plain", "swap", "fusion", "renders") and options.generated == options.sets[:3]
     assert replace(options, only=("source",)).sets == ()

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from scenewright.data.street import map_stem
 from scenewright.data.street_stats import DATASET_FILE, Statistics
-from scenewright.errors import ScenewrightError
+from scenewright.errors import InputError, ScenewrightError
 from scenewright.flows.dataset.map_request import MapRequest
 from scenewright.flows.dataset.map_source import MapSource
 from scenewright.flows.dataset.map_work import MapRules
@@ -98,8 +98,8 @@ def map_source(options: StyleOptions, town: Path) -> MapSource:
 def build_set(name: str, options: StyleOptions, source: MapSource, out: Path, told: Progress) -> Pictures:
     """A generated set, as ``scenewright dataset build`` makes it.
 
-    Raises ModelError, InputError (a folder that was built in another way), ScenewrightError when pictures
-    failed: the same call tries them again.
+    Raises ModelError, InputError (a folder that was built in another way, a filter that refuses everything),
+    ScenewrightError when pictures failed: the same call tries them again.
     """
     from scenewright.flows.dataset.request import build_dataset
 
@@ -121,6 +121,11 @@ def build_set(name: str, options: StyleOptions, source: MapSource, out: Path, to
         raise ScenewrightError(
             f"{len(failed)} of {len(built.entries)} pictures of the set {name} failed: {failed[0].error}",
             failed[0].hint or "the same command tries them again; the others are kept",
+        )
+    if not built.count("kept"):
+        raise InputError(
+            f"the filter refused all {len(built.entries)} pictures of the set {name}",
+            f"`scenewright dataset stats {folder}` says why; without --filter every picture is kept",
         )
     lines = sorted(to_json_bytes(one.to_json()) for one in built.entries)
     counts = Counter(str(one.state) for one in built.entries)

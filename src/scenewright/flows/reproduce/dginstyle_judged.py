@@ -48,7 +48,8 @@ def judged(
 ) -> tuple[dict[str, dict[str, Value]], dict[str, JudgeCard]]:
     """Figures (`JUDGED`) of every set, on the pictures that all of them kept; the judges by kind.
 
-    Nothing without a segmenter among the judges of the package. Raises as `judge_samples` does.
+    Nothing without a segmenter among the judges of the package, and where no picture is in all sets. Raises
+    as `judge_samples` does.
     """
     if not sets:
         return {}, {}
@@ -57,6 +58,8 @@ def judged(
         return {}, cards
     shown = {name: see(one, cards, device, told) for name, one in sets.items()}
     names = sorted(set.intersection(*(set(one) for one in shown.values())))
+    if not names:
+        return {}, cards
     weights_BP = weights(len(names), resamples)
     found = {}
     for name, one in shown.items():
