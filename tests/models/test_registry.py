@@ -238,6 +238,22 @@ def test_converting_to_a_gated_folder_and_back(folder: Path, adapter: Path, tmp_
     assert load_bundle(f"{folder}+{back}", "cpu").kind == "gligen"
 
 
+def test_options_that_a_conversion_does_not_read_are_refused(
+    folder: Path, adapter: Path, tmp_path: Path
+) -> None:
+    gated, _ = convert(f"{folder}+gligen:{adapter}", str(tmp_path / "gated"), half=False)
+    out = str(tmp_path / "out.safetensors")
+    for source, more, words in (
+        (f"{folder}+gligen:{adapter}", {"slots": 30, "heads": 8}, "--slots, --heads were given with"),
+        (str(gated), {"slots": 30, "config": "sd1"}, "--config was given with"),
+        ("sd14+gligen", {"slots": 30}, "--slots was given with sd14\\+gligen"),
+        ("dginstyle", {"tokenizer": "clip"}, "--tokenizer was given with dginstyle"),
+    ):
+        with pytest.raises(InputError, match=words) as raised:
+            convert(source, out, **more)  # type: ignore[arg-type]
+        assert raised.value.hint.startswith("leave") and not Path(out).exists()
+
+
 def test_converting_a_card_gives_its_name(folder: Path, adapter: Path, tmp_path: Path) -> None:
     gated, _ = convert(f"{folder}+gligen:{adapter}", str(tmp_path / "gated"), half=False)
     _in_cache(gated, tmp_path, cards()["sd14+gligen"].mirrors[0].repo, "4" * 40)

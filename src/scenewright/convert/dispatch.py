@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -20,7 +20,7 @@ from scenewright.convert.gligen import Converted, Numbers, export_gated, read_ga
 from scenewright.convert.gligen import read_original as read_gligen
 from scenewright.convert.grounding import BASES, from_original, is_head, read_state, variant
 from scenewright.convert.instancediffusion_files import export_original, is_released
-from scenewright.errors import InputError, ModelError
+from scenewright.errors import InputError, ModelError, ignored
 from scenewright.models.adapter import save_adapter
 from scenewright.models.cards import Card, cards
 from scenewright.models.load import load_bundle
@@ -59,8 +59,11 @@ def convert(
     result of a card goes to this package's own folder and is recorded, so that the name can be loaded. Raises
     ModelError or InputError for anything else.
     """
+    given = {"--config": config, "--tokenizer": tokenizer, "--slots": slots, "--heads": heads}
     card = cards().get(source)
     dtype = torch.float16 if half else torch.float32
+    if card is not None and (used := _used_by(card)) is not None:
+        _check_used(given, used, source)
     if card is not None and card.kind.startswith("gligen-"):
         return _card_to_adapter(card, out, dtype), "adapter"
     if card is not None and card.kind.startswith("grounding-"):
@@ -72,6 +75,7 @@ def convert(
     if not out:
         raise InputError("no place for the result", f"scenewright models convert {source} OUT")
     if split(source)[1] or (card is not None and card.kind == "adapter"):
+        _check_used(given, (), source)
         bundle = load_bundle(source, device="cpu", dtype="float32")
         if isinstance(bundle.adapter, UniFusion):
             return export_original(bundle.backbone, bundle.adapter, Path(out), dtype), "original file"
@@ -85,17 +89,37 @@ def convert(
     if place is None or not place.exists():
         raise ModelError(f"no model at {source}", f"run: scenewright models pull {source}")
     if (state := _head_state(place)) is not None:
+        _check_used(given, (), source)
         return _write_head(state, Path(out), place.name, BASES[variant(state)], dtype), "adapter"
     if (found := streets.from_place(place, Path(out), dtype, say)) is not None:
         return found
     if is_released(place):
+        _check_used(given, ("--config", "--tokenizer"), source)
         return instances.from_file(place, Path(out), dtype, tokenizer=tokenizer, config=config, say=say)
-    config = config or (card.config if card else "")
     if place.is_file() and place.suffix in SINGLE and _is_whole(place):
-        backbone = load_single_file(place, config=config or None, tokenizer=tokenizer or None)
+        _check_used(given, ("--config", "--tokenizer"), source)
+        backbone = load_single_file(
+            place, config=config or (card.config if card else "") or None, tokenizer=tokenizer or None
+        )
         return save_folder(backbone, out, dtype), "folder"
+    _check_used(given, ("--slots", "--heads"), source)
     converted = _read_gligen(place, {"slots": slots, "heads": heads, "sample_size": 64})
     return _write_adapter(converted, Path(out), place.name, "", dtype), "adapter"
+
+
+def _used_by(card: Card) -> tuple[str, ...] | None:
+    """Options that converting a card reads; None where its files decide, or an option has to."""
+    if card.kind.startswith("gligen-") and not card.numbers:
+        return None
+    if card.kind.startswith(("gligen-", "grounding-")) or card.kind in ("dginstyle", "adapter"):
+        return ()
+    return ("--tokenizer",) if card.kind == "instancediffusion-original" else None
+
+
+def _check_used(given: Mapping[str, object], used: Sequence[str], source: str) -> None:
+    """Raises InputError for options that were given and are not among those that are used."""
+    if spare := [name for name, value in given.items() if value and name not in used]:
+        raise ignored(spare, f"with {source}, which tells that itself,", "")
 
 
 def _card_to_adapter(card: Card, out: str, dtype: torch.dtype) -> Path:
