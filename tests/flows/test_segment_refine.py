@@ -18,6 +18,8 @@ from scenewright.flows.segment_refine import RefineOptions, Refiner, decided
 from scenewright.models.mask_denoiser import MaskDenoiser, save_mask_denoiser
 from scenewright.segment.mask_denoiser import MaskRules, rescheduled, widened
 from scenewright.testing import tiny_backbone
+from scenewright.train.recipe import override
+from scenewright.train.recipes import find
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +59,11 @@ def test_the_mean_of_both_maps_decides() -> None:
 
 
 def test_what_cannot_refine(denoiser: MaskDenoiser) -> None:
-    with pytest.raises(ModelError, match="one map for all classes"):
+    with pytest.raises(ModelError, match="one map for all classes") as raised:
         Refiner(replace(denoiser, rules=MaskRules(text="bag")), RefineOptions())
+    setting = raised.value.hint.split("--set ")[1].split("`")[0]
+    recipe = find("mask-denoiser")
+    assert recipe.task.text == "bag" and override(recipe, [setting]).task.text == "class"
     for change in ({"strength": 0.0}, {"classes": 0}, {"steps": 0}):
         with pytest.raises(InputError):
             RefineOptions(**change)

@@ -55,7 +55,7 @@ class Refiner:
         if denoiser.rules.text != "class":
             raise ModelError(
                 f"{name or denoiser.backbone.name} draws one map for all classes: it cannot refine a class",
-                "`scenewright train mask-denoiser` makes one that is told a class",
+                "`scenewright train mask-denoiser --set task.text=class` makes one that is told a class",
             )
         self.denoiser, self.options, self.name = denoiser, options, name
 
