@@ -61,6 +61,7 @@ def test_every_step_reads_what_the_one_before_wrote(cli, tmp_path: Path) -> None
     run(*build, *swapped, "--total", 1, "--labeller", segmenter, "--out", tmp_path / "filtered")
     assert Dataset.open(tmp_path / "filtered").journal[0].state in ("kept", "refused")
     plain = ("--model", f"{model}+dginstyle:{control}", "--allow-other-backbone", "--total", 1)
+    plain += ("--weather", "night")
     run(*build, *plain, "--out", tmp_path / "plain")
 
     both = (*own, f"task.synthetic={tmp_path / 'streets'}", "task.mix=1,1", "task.colour.chance=0.5")

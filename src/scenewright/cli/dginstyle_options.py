@@ -1,10 +1,15 @@
-"""Options of ``scenewright reproduce dginstyle``: their types and help."""
+"""Options of ``scenewright reproduce dginstyle``: their types and help, and which of them belong to what."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from typer import Option
+from typer import Context, Option
+
+from scenewright.cli.given import refuse
+
+if TYPE_CHECKING:
+    from scenewright.flows.reproduce.dginstyle_plan import StyleOptions
 
 Streets = Annotated[int, Option("--streets", help="Labelled streets in the source look.")]
 Pictures = Annotated[int, Option("--pictures", help="Pictures of every generated set.")]
@@ -24,3 +29,19 @@ Filter = Annotated[
     str, Option("--filter", help="Folder of a segmenter of the source that filters the generated sets.")
 ]
 Resamples = Annotated[int, Option("--resamples", help="Of the bootstrap over streets and seeds.")]
+
+ORDERS = ("pictures", "mix", "weather", "template")
+DRAWING = ("base", "control", "filter_by", "steps", "guidance", "batch", "dtype")
+LARGER = ("fusion", "window_stride", "fusion_share")
+
+
+def refuse_idle(context: Context, options: StyleOptions) -> None:
+    """Raises InputError for options that no arm of `options` would use."""
+    if not options.sets:
+        refuse(context, ORDERS, "without arms that learn from further pictures", "--arm fusion is one")
+    if not options.generated:
+        refuse(context, DRAWING, "without arms of generated pictures", "--arm fusion is one")
+    if "plain" not in options.sets:
+        refuse(context, ("source",), "without the arm plain", "--arm plain")
+    if "fusion" not in options.sets:
+        refuse(context, LARGER, "without the arm fusion", "--arm fusion")

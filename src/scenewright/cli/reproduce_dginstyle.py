@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from typer import Context
+
 from scenewright.cli import dginstyle_options as its
 from scenewright.cli import options as general
 from scenewright.cli.dataset_street_options import Template
@@ -13,6 +15,7 @@ from scenewright.cli.progress import Phases
 
 # fmt: off
 def dginstyle(
+    context: Context,
     streets: its.Streets = 2000, pictures: its.Pictures = 1000, train_steps: its.TrainSteps = 0,
     seeds: its.Seeds = 3, scenes: its.Scenes = 200, arm: its.Arms = [], mix: its.Mix = "1,1",  # noqa: B006
     weather: its.Weathers = "sunny,foggy,rainy,snowy,night", template: Template = "",
@@ -45,6 +48,7 @@ def dginstyle(
         template=template or TEMPLATE, base=base, source=source, control=control, fusion=fusion,
         filter=filter_by, generate=generate, resamples=resamples, device=device, dtype=dtype,
     )  # fmt: skip
+    its.refuse_idle(context, options)
     with Phases() as told:
         done = reproduce_dginstyle(options, train_cell, out, told)
     print(json.dumps(done.to_json()) if as_json else "\n".join(done.lines()))

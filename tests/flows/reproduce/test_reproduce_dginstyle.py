@@ -304,6 +304,10 @@ def test_wrong_usage(cli, tmp_path: Path) -> None:
         (("--mix", "1"), "--mix"),
         (("--weather", "snwy"), "unknown weather"),
         (("--control", tmp_path / "no.safetensors"), "no control of label maps"),
+        (("--arm", "colour", "--mix", "1,1"), "--mix was given without arms that learn from further"),
+        (("--arm", "renders", "--filter", "f", "--steps", 4), "--filter, --steps were given without arms of"),
+        (("--arm", "swap", "--source", "s"), "--source was given without the arm plain"),
+        (("--arm", "swap", "--window-stride", 1), "--window-stride was given without the arm fusion"),
     ):
         ended = cli("reproduce", "dginstyle", *arguments, "--out", tmp_path / "out")
         assert ended.code == 2 and words in ended.err and "hint: " in ended.err
