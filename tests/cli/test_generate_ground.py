@@ -87,6 +87,8 @@ def test_scenes_without_anything_to_look_for(cli, quick, tmp_path: Path) -> None
 def test_pictures_that_are_there(cli, quick, tiny_model: str, tiny_head: Path, tmp_path: Path) -> None:
     drawn = cli("generate", "--prompt", "a cat", "--classes", "cat", *quick).out.splitlines()[0]
     words = ["--model", tiny_model.partition("+")[0], "--head", tiny_head, "--out", tmp_path / "again"]
+    spare = cli("ground", drawn, "--classes", "cat", "--prompt", "a farm", *words)
+    assert spare.code == 2 and "--prompt was given with records alone" in spare.err
     ended = cli("ground", drawn, "--classes", "cat,dog", "--compare-detector", "--json", *words)
     assert ended.code == 0, ended.err
     first = json.loads(ended.out.splitlines()[0])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scenewright.errors import InputError, ScenewrightError
+from scenewright.errors import InputError, ScenewrightError, ignored
 from scenewright.flows.ground import Grounder
 from scenewright.flows.ground_pictures import BATCH, facts, ground_pictures, picture_record
 from scenewright.flows.ground_words import check_wanted, with_classes
@@ -96,11 +96,14 @@ def _record(path: Path, request: PictureRequest, options: GroundOptions) -> Reco
 
 
 def _jobs(paths: Sequence[Path], request: PictureRequest, options: GroundOptions) -> list[Job]:
-    """Name and scene of every picture; reads all of them once."""
-    named = []
+    """Name and scene of every picture; reads all of them once. Raises InputError for a prompt of none."""
+    named, told = [], False
     for path in paths:
         scene = _record(path, request, options).scene
+        told = told or scene.prompt == request.prompt
         named.append(Named(slug(path.stem) or "picture", with_classes(scene, options.classes)))
+    if request.prompt and not told:
+        raise ignored(["--prompt"], "with records alone, which have their prompts,", "add a photograph")
     return [Job(one.name, one.scene, _seed(one.scene)) for one in unique(named)]
 
 
