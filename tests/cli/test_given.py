@@ -122,6 +122,11 @@ ALONE = [
         "--labeller was given with --data",
         "leave it out",
     ),
+    (
+        "reproduce segdiffusion --variant one-pass --members 3",
+        "--members was given without the variant mask-denoiser",
+        "add --variant mask-denoiser",
+    ),
 ]
 
 

@@ -57,7 +57,9 @@ def config(place: Path, **changes) -> MaskDenoiserTraining:
 
 def test_a_run_ends_in_a_folder_that_finds_named_classes(place, tmp_path):
     recipe = Recipe(
-        name="masks", task=config(place), loop=loop(steps=2, batch_size=4, validate_every=2, ema_decay=0.9)
+        name="masks",
+        task=config(place),
+        loop=loop(steps=2, batch_size=4, validate_every=2, ema_decay=0.9, optimiser="muon", precision="bf16"),
     )
     summary = run(recipe, tmp_path / "run", False)
     folder = Path(summary["export"]) / "mask-denoiser"
@@ -107,7 +109,9 @@ def test_the_three_lists(place, tmp_path):
 def test_recipes_take_the_published_arguments():
     recipe = override(find("mask-denoiser"), ["task.train_img_list=a", "task.train_gt_list=b"][:0])
     assert recipe.task.size == 384 and recipe.loop.lr == 3e-5 and recipe.task.pyramid.levels == 6
-    assert find("mask-denoiser-nano").task.text == "class"
+    nano = find("mask-denoiser-nano")
+    assert nano.task.text == "class" and nano.task.renders.only == nano.task.seen
+    assert nano.loop.batch_size % nano.task.asks == 0
     with pytest.raises(InputError, match="belong together"):
         override(find("mask-denoiser"), ["task.train_img_list=a"])
 
