@@ -25,6 +25,6 @@ def asked(
 
     found = parse_classes(classes, hint="without it the scene's phrases are taken")
     return GroundOptions(
-        classes=found, head=head, rule=rule, threshold=threshold,
-        cutouts=cutouts, compare_detector=compare_detector,
-    )  # type: ignore[arg-type]  # fmt: skip
+        classes=found, head=head, rule=rule,  # type: ignore[arg-type]
+        threshold=threshold, cutouts=cutouts, compare_detector=compare_detector,
+    )  # fmt: skip
