@@ -107,7 +107,9 @@ def test_the_three_lists(place, tmp_path):
 
 
 def test_recipes_take_the_published_arguments():
-    recipe = override(find("mask-denoiser"), ["task.train_img_list=a", "task.train_gt_list=b"][:0])
+    lists = ("train_img_list", "train_gt_list", "train_text_list", "val_img", "val_gt", "val_text_list")
+    recipe = override(find("mask-denoiser"), [f"task.{name}={name}.txt" for name in lists])
+    assert recipe.task.listed and str(recipe.task.val_gt) == "val_gt.txt"
     assert recipe.task.size == 384 and recipe.loop.lr == 3e-5 and recipe.task.pyramid.levels == 6
     nano = find("mask-denoiser-nano")
     assert nano.task.text == "class" and nano.task.renders.only == nano.task.seen

@@ -141,21 +141,31 @@ def keys(recipe: Recipe) -> list[str]:
 
 
 def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
-    """The recipe with ``key=value`` texts applied in order; the given recipe stays as it is.
+    """The recipe with ``key=value`` texts applied, the last one of a key counts; the given recipe stays as it
+    is. What must fit together is checked once all are applied.
 
-    Raises InputError for a text without ``=``, an unknown key (naming the nearest), or a value of the wrong
-    type.
+    Raises InputError for a text without ``=``, an unknown key (naming the nearest), a value of the wrong
+    type, and values that the configuration refuses.
     """
+    known, values = keys(recipe), dict[str, Any]()
     for setting in settings:
         key, sign, text = setting.partition("=")
         key = key.strip()
         _require(bool(sign), f"expected key=value, got {setting!r}", "for example --set loop.steps=100")
-        if key not in keys(recipe):
-            raise InputError(f"recipe {recipe.name!r} has no key {key!r}", _hint(key, keys(recipe)))
-        part, *path = key.split(".")
-        changed = _replaced(getattr(recipe, part), path, text.strip(), key)
-        recipe = dataclasses.replace(recipe, **{part: changed})
-    return recipe
+        if key not in known:
+            raise InputError(f"recipe {recipe.name!r} has no key {key!r}", _hint(key, known))
+        values[key] = _parsed(recipe, key, text.strip())
+    parts = {part: _replaced(getattr(recipe, part), values, f"{part}.") for part in ("task", "loop")}
+    return dataclasses.replace(recipe, **parts) if values else recipe
+
+
+def _parsed(recipe: Recipe, key: str, text: str) -> Any:
+    """`text` as a value of the field that `key` names."""
+    *path, name = key.split(".")
+    owner: Any = recipe
+    for part in path:
+        owner = getattr(owner, part)
+    return parse(text, typing.get_type_hints(type(owner))[name], key)
 
 
 def _hint(key: str, known: list[str]) -> str:
@@ -166,13 +176,16 @@ def _hint(key: str, known: list[str]) -> str:
     return f"did you mean {best}?" if best else f"keys are {', '.join(known)}"
 
 
-def _replaced(config: Any, path: list[str], text: str, key: str) -> Any:
-    name, *rest = path
-    if rest:
-        value = _replaced(getattr(config, name), rest, text, key)
-    else:
-        value = parse(text, typing.get_type_hints(type(config))[name], key)
-    return dataclasses.replace(config, **{name: value})
+def _replaced(config: Any, values: Mapping[str, Any], prefix: str) -> Any:
+    """`config`, whose keys begin with `prefix`, with all of `values` that are below it; itself if none is."""
+    changes = {}
+    for field in dataclasses.fields(config):
+        key = f"{prefix}{field.name}"
+        if key in values:
+            changes[field.name] = values[key]
+        elif any(one.startswith(f"{key}.") for one in values):
+            changes[field.name] = _replaced(getattr(config, field.name), values, f"{key}.")
+    return dataclasses.replace(config, **changes) if changes else config
 
 
 def parse(text: str, annotation: Any, key: str = "value") -> Any:
