@@ -169,7 +169,8 @@ def test_files_and_functions_are_short() -> None:
 
 def test_commands_are_thin() -> None:
     """One file per command, of 60 lines at most; what they share is in files of its own."""
-    shared = {"main.py", "commands.py", "options.py", "outcomes.py", "progress.py", "report.py"}
+    shared = {"main.py", "commands.py", "options.py", "outcomes.py", "partners.py", "progress.py"}
+    shared |= {"report.py"}
     sizes = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in CLI.glob("*.py")}
     assert {name: lines for name, lines in sizes.items() if name not in shared and lines > 60} == {}
 

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import typer
-
-from scenewright.cli.given import named, refuse
 
 if TYPE_CHECKING:
     from scenewright.flows.dataset.request import BuildRequest
@@ -17,49 +12,6 @@ if TYPE_CHECKING:
 
 Given = Mapping[str, Any]
 """Values of the command's options by their names, and `size_wh`."""
-
-
-OF_MAPS = ("weather", "template", "crop", "temperature", "doubtful")
-"""Options about label maps."""
-
-OF_SCENES = (
-    "classes", "grammar", "split", "per_picture", "fmt", "count", "verifier", "policy", "least_score",
-    "most_area",
-)  # fmt: skip
-"""Options about scenes or classes, and what is found in their pictures."""
-
-
-def check_partners(context: typer.Context, given: Given) -> None:
-    """Raises InputError for options that would be ignored beside the others."""
-    from scenewright.flows.options import check_given
-
-    if given["scenes"] and given["vocabulary"]:
-        refuse(context, OF_SCENES, "with label maps, which say what is in their pictures,")
-        if not given["labeller"]:
-            words = "--labeller FOLDER names a segmenter that judges pictures"
-            refuse(context, ("doubtful", "least_agreement"), "without --labeller", words)
-        if given["weather"] == "none":
-            refuse(context, ("template",), "without --weather", "--weather even puts words into prompts")
-        if not any(Path(place).is_dir() for place in given["scenes"]):
-            refuse(context, ("temperature",), "without a folder of label maps", "name the folder")
-    else:
-        refuse(context, OF_MAPS, "without label maps", "MAPS --vocabulary cityscapes draws them")
-        if given["scenes"]:
-            refuse(
-                context,
-                ("split", "per_picture", "total"),
-                "with scene files",
-                "--count tells how many",
-            )
-        else:
-            refuse(context, ("fmt", "count"), "without scene files")
-            if not given["grammar"]:
-                refuse(context, ("split",), "without --grammar", "--grammar seen draws its classes")
-        if given["verifier"] == "none":
-            refuse(context, ("least_agreement",), "with --verifier none", "name a verifier")
-    if given["dry_run"]:
-        refuse(context, ("retry_failed",), "with --dry-run, which writes nothing,")
-    check_given(options_asked(given), named(context))
 
 
 def options_asked(given: Given) -> GenerateOptions:

@@ -9,6 +9,7 @@ import typer
 from scenewright.cli import dataset_options as its
 from scenewright.cli import dataset_street_options as own
 from scenewright.cli import options as general
+from scenewright.cli import partners
 from scenewright.cli.dataset_outcomes import finish, plan, tell
 from scenewright.cli.progress import Bar
 
@@ -37,17 +38,18 @@ def build(
     # fmt: on
     """Draw pictures, label what is in them, keep those where everything was found. The same command again
     continues an interrupted run, and changes nothing in a finished one."""
-    from scenewright.cli.dataset_asked import check_partners, options_asked, scenes_asked
+    from scenewright.cli.dataset_asked import options_asked, scenes_asked
     from scenewright.cli.dataset_maps import maps_asked
     from scenewright.flows.dataset import request as asked
     from scenewright.flows.options import parse_size
     from scenewright.flows.produce import ModelChoice
 
     given = locals() | {"size_wh": parse_size(size) if size else None}
-    check_partners(context, given)
     chosen = ModelChoice(name=model, device=device, dtype=dtype, allow_other_backbone=other_backbone)
     request = maps_asked if scenes and vocabulary else scenes_asked
-    wanted = request(given, options_asked(given), chosen)
+    options = options_asked(given)
+    partners.dataset_build(context, options)
+    wanted = request(given, options, chosen)
     with Bar("pictures") as bar:
         if dry_run:
             return plan(wanted, out, as_json, bar)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from scenewright.cli import grounding
-from scenewright.cli.given import named, refuse
+from scenewright.cli.given import named
 from scenewright.cli.outcomes import finish, tell
 from scenewright.cli.progress import Bar
 
@@ -20,31 +18,13 @@ if TYPE_CHECKING:
     from scenewright.flows.produce import ModelChoice
 
 
-def check_partners(context: typer.Context, options: GenerateOptions) -> None:
-    """Raises InputError for options of ``generate`` that would be ignored beside the others. Those that a
-    change to a picture makes senseless are for `editing.change_asked`."""
-    from scenewright.flows.options import check_given
-
-    asked = context.params
-    if not asked["ground"]:
-        refuse(context, grounding.NAMES, "without --ground", "add --ground for masks")
-    if asked["start"] is not None:
-        return  # what the picture was made with counts too: `flows.edit`
-    if not asked["vocabulary"]:
-        refuse(context, ("crop",), "without label maps", "--vocabulary cityscapes LIST.json")
-    elif not any(str(path).lower().endswith(".json") for path in asked["scenes"] or ()):
-        refuse(context, ("crop",), "with label maps alone, which are drawn whole,", "name a generation list")
-    if asked["vocabulary"] or not asked["scenes"]:
-        refuse(context, ("fmt",), "without scene files")
-    check_given(options, named(context))
-
-
 def draw(
     request: Request | EditRequest, chain_keep: float | None, model: ModelChoice, options: GenerateOptions,
-    out: Path, ground: GroundOptions | None, overwrite: bool, as_json: bool, given: Collection[str],
+    out: Path, ground: GroundOptions | None, overwrite: bool, as_json: bool, context: typer.Context,
 ) -> None:  # fmt: skip
     """Draw what is asked for: pictures, rounds of one picture (held to each other by `chain_keep`), or a
-    change, which takes options that are not `given` from its record. Tells of each; code 1 if one failed."""
+    change, which takes options that are not on the command line from its record. Tells of each; exit code 1
+    if one failed."""
     from scenewright.flows import edit, produce
 
     with Bar("pictures") as bar:
@@ -52,7 +32,7 @@ def draw(
         if isinstance(request, edit.EditRequest):
             written = edit.edit(
                 request, model, options, out,
-                given=given, ground=ground, overwrite=overwrite, tell=telling,
+                given=named(context), ground=ground, overwrite=overwrite, tell=telling,
             )  # fmt: skip
         elif chain_keep is not None:
             written = edit.chain(

@@ -8,8 +8,8 @@ from typing import Annotated
 from typer import Argument, Context, Option
 
 from scenewright.cli import evaluate_options as its
+from scenewright.cli import partners
 from scenewright.cli.evaluate_score import score
-from scenewright.cli.given import refuse
 from scenewright.cli.options import Batch, Dtype
 from scenewright.cli.progress import Phases
 from scenewright.errors import InputError
@@ -36,15 +36,12 @@ def instances(
 
     The same command again continues an interrupted run.
     """
+    partners.evaluate_instances(context)
     if not protocol:
         if beside:
             raise InputError("the paper has no figures for instances-1, another protocol", "--protocol box")
-        names = ("captions", "pictures", "model", "steps", "size", "count", "batch", "dtype")
-        refuse(context, names, "without --protocol", "--protocol box draws and scores pictures of COCO")
         score("instances", source, reference, judge, compare, out, seed, resamples, device, as_json)
         return
-    if pictures is not None:
-        refuse(context, ("model", "steps", "batch", "dtype"), "with --pictures, which are there already,")
     from scenewright.flows.evaluate_instances import InstanceOptions, evaluate_instances
     from scenewright.flows.produce import ModelChoice
 

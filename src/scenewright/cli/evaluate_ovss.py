@@ -9,12 +9,9 @@ from typer import Argument, Context
 
 from scenewright.cli import evaluate_options as its
 from scenewright.cli import ovss_options as own
-from scenewright.cli.given import refuse
+from scenewright.cli import partners
 from scenewright.cli.options import Batch, Dtype
 from scenewright.cli.progress import Phases
-
-OF_SEGMENTING = ("model", "segmenter", "threshold", "size", "tile", "batch", "device", "dtype")
-"""Parameters about how pictures are segmented."""
 
 
 def ovss(
@@ -54,10 +51,7 @@ def ovss(
         also=tuple(map(MethodMaps.parse, also)), seen=parse_classes(seen, "--seen"), split=split, count=count,
         size=size, tile=tile, compare=compare, out=out, batch=batch, seed=seed, resamples=resamples,
     )  # fmt: skip
-    if maps is not None:
-        refuse(context, OF_SEGMENTING, "with --maps, label maps that are there already,")
-    if options.protocol().rule != "threshold":
-        refuse(context, ("threshold",), "without the rule threshold", "add --background threshold")
+    partners.evaluate_ovss(context, options.protocol().rule)
     with Phases() as told:
         evaluated = evaluate_ovss(folder, options, told)
     print(its.dumps(evaluated.to_json()) if as_json else "\n".join(lines(evaluated)))

@@ -8,8 +8,8 @@ from typing import Annotated
 from typer import Argument, Context, Option
 
 from scenewright.cli import evaluate_options as its
+from scenewright.cli import partners
 from scenewright.cli.evaluate_score import score
-from scenewright.cli.given import refuse
 from scenewright.cli.progress import Phases
 from scenewright.errors import InputError
 
@@ -38,15 +38,11 @@ def semantic(
     as_json: its.Json = False,
 ) -> None:
     """Semantic maps and looks of streets; with --segmenter, mIoU of a segmenter on every dataset named."""
+    partners.evaluate_semantic(context)
     if not segmenter:
         if len(folders) != 1:
             raise InputError(f"{len(folders)} folders were given", "several are for --segmenter")
-        names = ("vocabulary", "window", "stride", "size", "split", "count")
-        refuse(context, names, "without --segmenter", "--segmenter FOLDER measures one on datasets")
         return score("semantic", folders[0], reference, judge, compare, out, seed, resamples, device, as_json)
-    refuse(context, ("reference", "judge"), "with --segmenter, which is measured by labels,")
-    if not window:
-        refuse(context, ("stride",), "without --window", "--window 512 reads pictures in windows")
     from scenewright.flows.evaluate_streets import StreetOptions, evaluate_streets, lines
     from scenewright.flows.options import parse_size
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import typer
 
-from scenewright.cli import grounding
 from scenewright.cli import options as its
-from scenewright.cli.drawing import check_partners, draw
+from scenewright.cli import partners
+from scenewright.cli.drawing import draw
 from scenewright.cli.editing import change_asked
-from scenewright.cli.given import named
+from scenewright.cli.grounding import asked
 
 
 # fmt: off
@@ -19,9 +19,8 @@ def command(
     scenes: its.Scenes = [], prompt: its.Prompts = [], fmt: its.Format = "auto",  # noqa: B006
     model: its.Model = "nano+gligen",
     steps: its.Steps = 20, guidance: its.Guidance = 4.0, negative: its.Negative = "",
-    gate: its.Gate = "1", scheduler: its.Scheduler = "", size: its.Size = "",
-    seed: its.Seed = None, count: its.Count = 1, batch: its.Batch = 8,
-    device: its.Device = "auto", dtype: its.Dtype = "auto",
+    gate: its.Gate = "1", scheduler: its.Scheduler = "", size: its.Size = "", seed: its.Seed = None,
+    count: its.Count = 1, batch: its.Batch = 8, device: its.Device = "auto", dtype: its.Dtype = "auto",
     vocabulary: its.MapsOf = "", weather: its.Weather = "", crop: its.Crop = 512, control: its.Control = 1.0,
     windows: its.Windows = "", window_stride: its.WindowStride = 0.25, fusion: its.Fusion = 1,
     fusion_share: its.FusionShare = 0.11444091796875, mis: its.Mis = 0.0, merge: its.Merge = "mean",
@@ -44,7 +43,6 @@ def command(
     from scenewright.flows.options import GenerateOptions, parse_gate, parse_size
     from scenewright.flows.produce import ModelChoice
 
-    given = named(context)
     words = {"move": move, "resize": resize, "replace": replace, "add": add, "remove": remove}
     request = change_asked(context, start, words, scenes, prompt, keep, chain=chain) or Request(
         files=tuple(scenes), fmt=fmt, prompts=tuple(prompt), size_wh=parse_size(size) if size else None,
@@ -56,11 +54,7 @@ def command(
         overflow=overflow, merge=merge, windows=windows, window_stride=window_stride,  # type: ignore[arg-type]
         batch=batch, control=control, fusion=fusion, fusion_share=fusion_share,
     )  # fmt: skip
-    check_partners(context, options)
-    found = (
-        grounding.asked(classes, head, ground_rule, ground_threshold, cutouts, compare_detector)
-        if ground
-        else None
-    )
+    partners.generate(context, options)
+    masks = asked(classes, head, ground_rule, ground_threshold, cutouts, compare_detector) if ground else None
     chosen = ModelChoice(name=model, device=device, dtype=dtype, allow_other_backbone=other_backbone)
-    draw(request, keep if chain else None, chosen, options, out, found, overwrite, as_json, given)
+    draw(request, keep if chain else None, chosen, options, out, masks, overwrite, as_json, context)

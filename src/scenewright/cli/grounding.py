@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from scenewright.flows.options import GroundOptions
 
-NAMES = ("classes", "head", "ground_rule", "ground_threshold", "cutouts", "compare_detector")
-"""Parameters of the commands that are about masks."""
-
 
 def asked(
     classes: Sequence[str],

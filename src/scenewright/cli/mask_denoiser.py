@@ -9,8 +9,7 @@ import typer
 
 from scenewright.cli import denoising as own
 from scenewright.cli import options as its
-from scenewright.cli import segmented
-from scenewright.cli.given import refuse
+from scenewright.cli import partners, segmented
 from scenewright.cli.progress import Bar
 from scenewright.cli.words import fail
 
@@ -37,20 +36,12 @@ def command(
     as_json: its.Json = False,
 ) -> None:
     """Label maps, or grey maps, of pictures: noise is denoised to a mask, the picture beside it."""
-    if members == 1:
-        refuse(context, ("align", "reduce"), "with --members 1", "--members 10 draws several")
-    if (model / "model_index.json").is_file():
-        refuse(context, ("base",), f"with {model}, a whole model,")
+    partners.mask_denoiser(context, model)
     from scenewright.flows.denoise_masks import denoise_files
     from scenewright.flows.options import parse_classes
     from scenewright.flows.segment_options import asked
-    from scenewright.models.mask_denoiser import rules_of
     from scenewright.segment.denoise import DenoiseOptions
 
-    if model.is_dir() and (text := rules_of(model).text) != "class":
-        refuse(context, ("threshold",), f"with {model}, which draws grey maps,")
-        if text == "none":
-            refuse(context, ("classes", "vocabulary"), f"with {model}, which is asked for no classes,")
     named = asked(parse_classes(classes), vocabulary, "none") if classes or vocabulary else None
     options = DenoiseOptions(
         steps=steps, members=members, seed=seed, rows=batch, align=align, reduce=reduce, size=size,

@@ -9,7 +9,7 @@ from typing import Annotated
 from typer import Context, Option
 
 from scenewright.cli import options as its
-from scenewright.cli.given import refuse
+from scenewright.cli import partners
 from scenewright.cli.progress import Phases
 
 
@@ -26,9 +26,7 @@ def grounding(
     variant: Annotated[
         list[str], Option("--variant", help="One of the variants only; repeat for more.")
     ] = [],  # noqa: B006
-    quick: Annotated[
-        bool, Option("--quick", help="Two variants, few pictures and steps: a quick look.")
-    ] = False,
+    quick: Annotated[bool, Option("--quick", help="Two variants, few pictures, short trainings.")] = False,
     named: Annotated[bool, Option("--named", help="Prompts of renders name their classes only.")] = False,
     labeller: Annotated[str, Option("--labeller", help="Who labels the pictures; else our own.")] = "",
     model: Annotated[str, Option("--model", help="The model that draws and is read.")] = "nano",
@@ -44,10 +42,7 @@ def grounding(
 
     Writes results.json, table.md, plots and a sheet. The same command again continues an interrupted run.
     """
-    if data:
-        refuse(context, ("pictures",), "with --data, which is trained on in place of generated pictures,")
-        if not tested:
-            refuse(context, ("labeller", "steps", "guidance", "batch"), "with --data and --tested 0")
+    partners.reproduce_grounding(context)
     from scenewright.flows.options import GenerateOptions
     from scenewright.flows.produce import ModelChoice
     from scenewright.flows.reproduce.grounding import reproduce_grounding

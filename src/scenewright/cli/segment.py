@@ -7,8 +7,8 @@ from pathlib import Path
 import typer
 
 from scenewright.cli import options as its
+from scenewright.cli import partners
 from scenewright.cli import segmented as own
-from scenewright.cli.given import refuse
 from scenewright.cli.progress import Bar
 
 
@@ -40,12 +40,7 @@ def command(
 
     Of every picture a label PNG, score and entropy maps, an overlay with a legend, and areas as JSON.
     """
-    if refine is None:
-        refuse(context, ("refine_steps", "refine_strength"), "without --refine", "add --refine FOLDER")
-    if not tile:
-        refuse(context, ("overlap",), "without --tile", "--tile 1000 shows large pictures in windows")
-    if background != "threshold":
-        refuse(context, ("threshold",), "without --background threshold", "add that")
+    partners.segment(context)
     from scenewright.flows.options import parse_classes
     from scenewright.flows.produce import ModelChoice
     from scenewright.flows.segment_folder import Refine, segment_files
@@ -56,11 +51,10 @@ def command(
         tile=tile, overlap=overlap, size=size, batch=batch,
     )  # fmt: skip
     chosen = ModelChoice(name=model, device=device, dtype=dtype, allow_other_backbone=other_backbone)
-    redrawn = Refine.of(refine, refine_steps, refine_strength)
     with Bar("pictures") as bar:
         done = segment_files(
-            pictures, chosen, segmenter, options, out, refine=redrawn, overwrite=overwrite,
-            on_done=lambda one: own.tell(one, as_json), on_progress=bar,
+            pictures, chosen, segmenter, options, out, on_done=lambda one: own.tell(one, as_json),
+            refine=Refine.of(refine, refine_steps, refine_strength), overwrite=overwrite, on_progress=bar,
         )  # fmt: skip
     if code := own.finish(done, as_json):
         raise typer.Exit(code)

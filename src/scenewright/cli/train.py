@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from scenewright.cli.given import refuse
+from scenewright.cli import partners
 from scenewright.errors import InputError
 
 
@@ -28,18 +28,13 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Train a recipe: checkpoints, log, validation pictures and exported weights go to --out."""
-    if listed:
-        refuse(context, ("out", "resume"), "with --list")
-        if not recipe:
-            refuse(context, ("settings",), "without a recipe", "scenewright train RECIPE --list")
+    partners.train(context)
     from scenewright.train.recipe import flat, override
     from scenewright.train.recipes import descriptions, find
 
     if listed and not recipe:
-        found = descriptions()
-        print(
-            json.dumps(found) if as_json else "\n".join(f"{name:24} {text}" for name, text in found.items())
-        )
+        rows = descriptions()
+        print(json.dumps(rows) if as_json else "\n".join(f"{name:24} {text}" for name, text in rows.items()))
         return
     if not recipe:
         raise InputError("no recipe was named", "scenewright train --list shows all recipes")
