@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The embedded model from nothing: its judges first, then five trainings, each from what the one before
+# The embedded model from nothing: its judges first, then six trainings, each from what the one before
 # exported, then the copy into the package and its measurement. Every setting is in
 # src/scenewright/train/recipes/, and resolved in recipe.json beside each result.
 #
@@ -7,8 +7,8 @@
 #   runs/nano.sh text base       these stages only
 #   PYTHON=.venv/bin/python SCENES=100 SEEDS=1 runs/nano.sh measure
 #
-# Stages: judges vae text base settle gligen measure. On two cores most of a day, on one current GPU about an
-# hour; what each took is in docs/log.md. 3 GB of drawn pictures and latents are kept in runs/out.
+# Stages: judges vae text base words settle gligen measure. On two cores most of a day, on one current GPU
+# about an hour; what each took is in docs/log.md. 3 GB of drawn pictures and latents are kept in runs/out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,7 +19,7 @@ SCENES=${SCENES:-500}
 SEEDS=${SEEDS:-3}
 WEIGHTS=src/scenewright/models/judges/weights
 STAGES=("$@")
-[ ${#STAGES[@]} -gt 0 ] || STAGES=(judges vae text base settle gligen measure)
+[ ${#STAGES[@]} -gt 0 ] || STAGES=(judges vae text base words settle gligen measure)
 export PYTHONPATH="src${PYTHONPATH:+:$PYTHONPATH}"
 
 train() { # train RECIPE [--set key=value ...]: trains or continues; the result is in $OUT/RECIPE
@@ -53,6 +53,8 @@ for stage in "${STAGES[@]}"; do
       train nano-text ;;
     base) # UNet; most of the batches pass through fusers that learn with it
       train nano-base ;;
+    words) # the same mostly without boxes, which teach the text instead
+      train nano-words ;;
     settle) # the same, to the end of the learning rate
       train nano-settle
       place "$OUT/nano-settle/export/model" "$MODEL"
@@ -64,11 +66,11 @@ for stage in "${STAGES[@]}"; do
       du -b "$MODEL"/*/*.safetensors "$MODEL"/*.safetensors "$WEIGHTS"/*.safetensors |
         awk '{ print; all += $1 } END { printf "%.1f MB in all\n", all / 1e6 }'
       "$PYTHON" -m scenewright reproduce gligen --scenes "$SCENES" --seeds "$SEEDS" --out "$OUT/gligen" \
-        --log "$OUT/nano-base/log.jsonl" --log "$OUT/nano-settle/log.jsonl"
+        --log "$OUT/nano-base/log.jsonl" --log "$OUT/nano-words/log.jsonl" --log "$OUT/nano-settle/log.jsonl"
       "$PYTHON" runs/town_looks.py --out "$OUT/looks" ;;
     *)
       echo "error: unknown stage $stage" >&2
-      echo "hint: stages are judges vae text base settle gligen measure" >&2
+      echo "hint: stages are judges vae text base words settle gligen measure" >&2
       exit 2 ;;
   esac
 done

@@ -101,23 +101,69 @@ def nano_base() -> Recipe:
     )
 
 
-@register("nano-settle")
-def nano_settle() -> Recipe:
-    """The end of the training of nano-base: the same on whole pictures, the learning rate falling to zero."""
+@register("nano-words")
+def nano_words() -> Recipe:
+    """nano-base continued mostly without boxes: what they say teaches the attention to words."""
     return Recipe(
-        name="nano-settle",
+        name="nano-words",
         task=DenoiserConfig(
             train=("base", "adapter"),
             backbone=str(OUT / "nano-base" / "export" / "model"),
             adapter=OUT / "nano-base" / "export" / "gligen.safetensors",
-            layout_rate=0.35,
+            layout_rate=0.2,
+            boxes_teach=0.9,
+            states_weight=0.2,
+            word_weight=0.03,
             few_rate=0.7,
             gate_lr_scale=1.0,
             align_weight=0.02,
             object_weight=3.0,
+            crop_steps=9000,
+            crop_rate=0.35,
+            crop_cells=16,
+            crop_rows=2,
         ),
         loop=LoopConfig(
-            steps=1500,
+            steps=9000,
+            batch_size=32,
+            optimiser="muon",
+            lr=3e-3,
+            betas=(0.9, 0.99),
+            schedule="constant",
+            warmup_steps=50,
+            ema_decay=0.998,
+            precision="bf16",
+            log_every=25,
+            validate_every=500,
+            save_every=100,
+        ),
+    )
+
+
+@register("nano-settle")
+def nano_settle() -> Recipe:
+    """The end of the training of nano-words: the same, the learning rate falling to zero."""
+    return Recipe(
+        name="nano-settle",
+        task=DenoiserConfig(
+            train=("base", "adapter"),
+            backbone=str(OUT / "nano-words" / "export" / "model"),
+            adapter=OUT / "nano-words" / "export" / "gligen.safetensors",
+            layout_rate=0.25,
+            boxes_teach=0.9,
+            states_weight=0.2,
+            word_weight=0.03,
+            few_rate=0.7,
+            gate_lr_scale=1.0,
+            align_weight=0.02,
+            object_weight=3.0,
+            crop_steps=900,
+            crop_rate=0.3,
+            crop_cells=16,
+            crop_rows=2,
+        ),
+        loop=LoopConfig(
+            steps=1050,
             batch_size=32,
             optimiser="muon",
             lr=3e-3,
@@ -127,8 +173,8 @@ def nano_settle() -> Recipe:
             ema_decay=0.995,
             precision="bf16",
             log_every=25,
-            validate_every=500,
-            save_every=200,
+            validate_every=525,
+            save_every=75,
         ),
     )
 
