@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,6 +119,39 @@ def test_a_panorama_in_windows(segmenter, options) -> None:
         segmenter.segment([small], replace(options, tile=128))[0].labels
         == segmenter.segment([small], options)[0].labels
     ).all()
+
+
+MEASURED = """
+import resource, sys
+import numpy as np
+from scenewright.flows.segment import PictureSegmenter
+from scenewright.flows.segment_options import SegmentOptions, wanted_classes
+from scenewright.segment.winner import Background
+
+def most_mb():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+segmenter = PictureSegmenter.load(sys.argv[1], sys.argv[2], device="cpu")
+asked = wanted_classes([f"thing {k}" for k in range(60)])
+options = SegmentOptions(vocabulary=asked, background=Background("none"), tile=1000, batch=2)
+small = np.zeros((1000, 1000, 3), np.uint8)
+segmenter.segment([small], options)
+before = most_mb()
+wide = np.zeros((1000, 8000, 3), np.uint8)
+found = segmenter.segment([wide], options)[0]
+print(found.labels.shape, most_mb() - before)
+"""
+
+
+@pytest.mark.slow
+def test_memory_of_a_panorama_is_bounded(tiny_model: str, tiny_segmenter: Path) -> None:
+    """8 000 pixels wide, 60 classes: what it takes more than one window is the picture (3 bytes a pixel), its
+    maps (6), 16 for every pixel of a batch of windows, and some room; the logits alone would be 1.9 GB."""
+    command = [sys.executable, "-c", MEASURED, tiny_model.partition("+")[0], str(tiny_segmenter)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    shape, _, more = done.stdout.strip().rpartition(" ")
+    assert shape == "(1000, 8000)" and float(more) < (3 + 6) * 8 + 2 * 16 + 200
 
 
 def test_backgrounds(segmenter) -> None:
