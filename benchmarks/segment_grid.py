@@ -283,8 +283,11 @@ def plot(rows: Sequence[dict[str, Any]]) -> bytes:
             axes[0].scatter(*where, s=area, marker=mark, facecolors=fill, edgecolors=colour, alpha=faint)
         for words, mark, colour in (
             (ONE_PASS, "*", "#D55E00"),
-            *((f"{steps} steps", "o", colour) for steps, colour in colours.items()),
-            *((f"{members} members", mark, "#777777") for members, mark in marks.items()),
+            *((f"{steps} step{'s' * (steps != '1')}", "o", colour) for steps, colour in colours.items()),
+            *(
+                (f"{members} member{'s' * (members != '1')}", mark, "#777777")
+                for members, mark in marks.items()
+            ),
         ):
             axes[0].scatter([], [], marker=mark, color=colour, label=words)
         axes[0].set_xscale("log")
