@@ -168,6 +168,7 @@ def test_differences_name_keys_but_for_those_that_may_change():
 
 
 def test_registry_finds_and_suggests(monkeypatch):
+    recipes.descriptions()  # imports them all: none may register in the copy that is thrown away
     monkeypatch.setattr(recipes, "_RECIPES", dict(recipes._RECIPES))
     recipes.register("conv-test")(tiny_tasks.conv)
     assert recipes.find("conv-test").name == "conv"
