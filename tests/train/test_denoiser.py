@@ -403,6 +403,8 @@ def test_a_folder_of_records_in_place_of_the_sources(folder, cache, tmp_path):
         ({"layout_rate": 1.5}, r"layout_rate must be in \[0, 1\]"),
         ({"caption_drop": -0.1}, r"caption_drop must be in \[0, 1\]"),
         ({"size": 100}, "multiple of 8"),
+        ({"boxes_teach": 1.2}, r"boxes_teach must be in \[0, 1\]"),
+        ({"states_weight": 0.1}, "states_weight needs the pass with boxes"),
     ],
 )
 def test_bad_configurations(changes, message):

@@ -99,6 +99,9 @@ class DenoiserConfig:
         for name in ("layout_rate", "caption_drop", "layout_drop", "few_rate", "boxes_teach"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"task.{name} must be in [0, 1], not {getattr(self, name)}")
+        if self.states_weight and not self.boxes_teach:
+            hint = "set task.boxes_teach too, for example 0.9"
+            raise InputError("task.states_weight needs the pass with boxes, but task.boxes_teach is 0", hint)
         if self.size < 8 or self.size % 8:
             raise InputError(f"task.size must be a multiple of 8, not {self.size}")
 
@@ -123,6 +126,8 @@ class DenoiserTask:
         self.config = config
         self.seed, self.batch_size = loop.seed, loop.batch_size
         self.modules: dict[str, nn.Module] = {}
+        self.alignment: Alignment | None = None
+        self.states: States | None = None
         self.words: WordAlignment | None = None
         self.device = torch.device("cpu")
 
@@ -153,9 +158,10 @@ class DenoiserTask:
         if self.adapter is not None and "adapter" in train:
             self.modules["adapter"] = self.adapter
         self.handle = self.adapter.attach(unet) if self.adapter is not None else None
-        watched = self.adapter is not None and self.config.align_weight > 0
-        self.alignment = Alignment(self.adapter.fusers) if watched else None
-        self.states = States(unet) if self.adapter is not None and self.config.states_weight > 0 else None
+        if self.adapter is not None and self.config.align_weight > 0:
+            self.alignment = Alignment(self.adapter.fusers)
+        if self.adapter is not None and self.config.states_weight > 0:
+            self.states = States(unet)
         if "base" in train and self.config.word_weight > 0:
             self.words = WordAlignment(self.backbone)
 
@@ -300,7 +306,8 @@ class DenoiserTask:
     def _clean(self, batch: dict[str, Any]) -> Tensor:
         """The clean latents z0_BChw of a batch, float32."""
         if "z" in batch:
-            return batch["z"].to(self.device)
+            cached_BChw: Tensor = batch["z"].to(self.device)
+            return cached_BChw
         return encode(self.backbone, to_signal(batch["images"].to(self.device))).float()
 
     def _text(self, batch: dict[str, Any]) -> Tensor:

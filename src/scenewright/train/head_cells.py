@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from scenewright.flows.reproduce.grounding_plan import HeadCell
-from scenewright.train.loop import run
+from scenewright.train.cells import cell_loop, finish
 from scenewright.train.recipe import Recipe
 from scenewright.train.recipes import find
 
@@ -27,27 +27,10 @@ def cell_recipe(cell: HeadCell) -> Recipe:
         loss=variant.loss,
         head=replace(base.task.head, attention=variant.attention),
     )
-    steps = cell.steps or base.loop.steps
-    loop = replace(
-        base.loop,
-        seed=cell.seed,
-        steps=steps,
-        warmup_steps=min(base.loop.warmup_steps, steps // 10),
-        validate_every=None,
-        best_metric=None,
-        export_weights="last",
-        cpu=cell.model.device == "cpu",
-    )
+    loop = cell_loop(base.loop, seed=cell.seed, steps=cell.steps, cpu=cell.model.device == "cpu")
     return Recipe(name=f"head-{variant.name}", task=task, loop=loop)
 
 
 def train_head(cell: HeadCell, out: Path) -> Path:
-    """Train a cell in `out`, or continue; returns the head's file.
-
-    Raises KeyboardInterrupt when the training was interrupted (it can be continued), and what
-    `scenewright.train.run` raises.
-    """
-    summary = run(cell_recipe(cell), out, resume=True)
-    if not summary["finished"]:
-        raise KeyboardInterrupt
-    return Path(summary["export"]) / "grounding.safetensors"
+    """The file of the head of a cell, trained in `out`; see `finish`."""
+    return finish(cell_recipe(cell), out) / "grounding.safetensors"

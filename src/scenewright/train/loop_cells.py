@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scenewright.flows.reproduce.loop_plan import Cell
 from scenewright.train.annotated import REAL_SEED, AnnotatedSource
-from scenewright.train.loop import run
+from scenewright.train.cells import cell_loop, finish
 from scenewright.train.recipe import Recipe
 from scenewright.train.recipes import find
 
@@ -34,18 +34,10 @@ def cell_recipe(cell: Cell, shared: Path) -> Recipe:
         cache=shared,
         checked=min(base.task.checked, options.scenes),
     )
-    ends = {"steps": options.steps, "warmup_steps": min(base.loop.warmup_steps, options.steps // 10)}
-    loop = replace(base.loop, seed=cell.seed, validate_every=None, **ends)
+    loop = cell_loop(base.loop, seed=cell.seed, steps=options.steps, cpu=base.loop.cpu)
     return Recipe(name=f"loop-{cell.mixture.name}", task=task, loop=loop)
 
 
 def train_cell(cell: Cell, out: Path, shared: Path) -> Path:
-    """Train a cell in `out`, or continue; returns the folder of the segmenter.
-
-    Raises KeyboardInterrupt when the training was interrupted (it can be continued), and what
-    `scenewright.train.run` raises.
-    """
-    summary = run(cell_recipe(cell, shared), out, resume=True)
-    if not summary["finished"]:
-        raise KeyboardInterrupt
-    return Path(summary["export"])
+    """The folder of the segmenter of a cell, trained in `out`; see `finish`."""
+    return finish(cell_recipe(cell, shared), out)

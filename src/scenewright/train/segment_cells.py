@@ -10,8 +10,8 @@ from scenewright.flows.reproduce.segdiffusion_plan import HELD_STYLE, SegCell
 from scenewright.flows.reproduce.segdiffusion_readers import EXPORTS
 from scenewright.models.load import pick_device
 from scenewright.train.annotated import AnnotatedSource
-from scenewright.train.loop import run
-from scenewright.train.recipe import LoopConfig, Recipe
+from scenewright.train.cells import cell_loop, finish
+from scenewright.train.recipe import Recipe
 from scenewright.train.recipes import find
 from scenewright.train.segment import SEGMENT_SEED
 from scenewright.world.surface import STYLES
@@ -36,31 +36,14 @@ def cell_recipe(cell: SegCell, shared: Path) -> Recipe:
         task = replace(task, checked=min(task.checked, options.pictures))
     else:
         task = replace(task, backbone=options.model.name.partition("+")[0])
-    return Recipe(name=f"segdiffusion-{cell.variant}", task=task, loop=_loop(base.loop, cell))
-
-
-def _loop(base: LoopConfig, cell: SegCell) -> LoopConfig:
-    steps = cell.options.steps or base.steps
-    return replace(
-        base,
-        seed=cell.seed,
-        steps=steps,
-        warmup_steps=min(base.warmup_steps, steps // 10),
-        validate_every=None,
-        best_metric=None,
-        export_weights="last",
-        cpu=cell.options.model.device == "cpu",
-    )
+    loop = cell_loop(base.loop, seed=cell.seed, steps=options.steps, cpu=options.model.device == "cpu")
+    return Recipe(name=f"segdiffusion-{cell.variant}", task=task, loop=loop)
 
 
 def train_cell(cell: SegCell, out: Path, shared: Path) -> Path:
-    """Train a cell in `out`, or continue; returns what was exported (`segdiffusion_readers.EXPORTS`).
+    """What the training of a cell in `out` exported (`segdiffusion_readers.EXPORTS`); see `finish`.
 
-    Raises KeyboardInterrupt when the training was interrupted (it can be continued), and what
-    `scenewright.train.run` raises.
+    Raises InputError first if there is no such device.
     """
     pick_device(cell.options.model.device)
-    summary = run(cell_recipe(cell, shared), out, resume=True)
-    if not summary["finished"]:
-        raise KeyboardInterrupt
-    return Path(summary["export"]) / EXPORTS[cell.variant]
+    return finish(cell_recipe(cell, shared), out) / EXPORTS[cell.variant]

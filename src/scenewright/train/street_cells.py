@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scenewright.flows.reproduce.dginstyle_plan import StyleCell
 from scenewright.train.augment import Photometric
-from scenewright.train.loop import run
+from scenewright.train.cells import cell_loop, finish
 from scenewright.train.recipe import Recipe
 from scenewright.train.recipes import find
 
@@ -33,27 +33,10 @@ def cell_recipe(cell: StyleCell, shared: Path) -> Recipe:
         cache=shared,
         checked=min(base.task.checked, options.scenes),
     )
-    steps = options.steps or base.loop.steps
-    loop = replace(
-        base.loop,
-        seed=cell.seed,
-        steps=steps,
-        warmup_steps=min(base.loop.warmup_steps, steps // 10),
-        validate_every=None,
-        best_metric=None,
-        export_weights="last",
-        cpu=options.device == "cpu",
-    )
+    loop = cell_loop(base.loop, seed=cell.seed, steps=options.steps, cpu=options.device == "cpu")
     return Recipe(name=f"dginstyle-{cell.arm.name}", task=task, loop=loop)
 
 
 def train_cell(cell: StyleCell, out: Path, shared: Path) -> Path:
-    """Train a cell in `out`, or continue; returns the folder of the segmenter.
-
-    Raises KeyboardInterrupt when the training was interrupted (it can be continued), and what
-    `scenewright.train.run` raises.
-    """
-    summary = run(cell_recipe(cell, shared), out, resume=True)
-    if not summary["finished"]:
-        raise KeyboardInterrupt
-    return Path(summary["export"])
+    """The folder of the segmenter of a cell, trained in `out`; see `finish`."""
+    return finish(cell_recipe(cell, shared), out)
