@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,14 @@ def _shared(variable: str, name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"{variable} is not set and {folder} does not exist")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def denormals() -> Iterator[None]:
+    """Some trainings flush denormal numbers for as long as their process lives; the next test wants them."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")

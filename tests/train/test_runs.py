@@ -68,7 +68,7 @@ def test_an_untrained_autoencoder_does_not_pass_the_gate(model, tmp_path, monkey
 @pytest.mark.parametrize(
     ("name", "stages"),
     [
-        ("nano", "judges vae text base settle gligen measure"),
+        ("nano", "judges vae text base words settle gligen measure"),
         ("dginstyle", "town source control segmenter measure"),
     ],
 )

@@ -153,7 +153,7 @@ def test_settings_that_cannot_be():
         {"head_lr": 0.0},
         {"synthetic_zoom": (2, 1)},
     ):
-        with pytest.raises(InputError, match=r"rare is|zoom is"):
+        with pytest.raises(InputError, match=r"rare is|zoom is|head_lr is"):
             replace(base, **changes).build(loop())
 
 
