@@ -404,6 +404,7 @@ def test_a_folder_of_records_in_place_of_the_sources(folder, cache, tmp_path):
         ({"caption_drop": -0.1}, r"caption_drop must be in \[0, 1\]"),
         ({"size": 100}, "multiple of 8"),
         ({"boxes_teach": 1.2}, r"boxes_teach must be in \[0, 1\]"),
+        ({"train": ("base",), "boxes_teach": 0.5}, "boxes_teach needs an adapter"),
         ({"states_weight": 0.1}, "states_weight needs the pass with boxes"),
     ],
 )

@@ -99,6 +99,9 @@ class DenoiserConfig:
         for name in ("layout_rate", "caption_drop", "layout_drop", "few_rate", "boxes_teach"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"task.{name} must be in [0, 1], not {getattr(self, name)}")
+        if self.boxes_teach and self.adapter is None and "adapter" not in self.train:
+            hint = "train one with it (task.train=base,adapter) or name one (task.adapter)"
+            raise InputError("task.boxes_teach needs an adapter that reads boxes, and there is none", hint)
         if self.states_weight and not self.boxes_teach:
             hint = "set task.boxes_teach too, for example 0.9"
             raise InputError("task.states_weight needs the pass with boxes, but task.boxes_teach is 0", hint)
@@ -160,7 +163,7 @@ class DenoiserTask:
         self.handle = self.adapter.attach(unet) if self.adapter is not None else None
         if self.adapter is not None and self.config.align_weight > 0:
             self.alignment = Alignment(self.adapter.fusers)
-        if self.adapter is not None and self.config.states_weight > 0:
+        if self.config.states_weight > 0:
             self.states = States(unet)
         if "base" in train and self.config.word_weight > 0:
             self.words = WordAlignment(self.backbone)
@@ -294,10 +297,8 @@ class DenoiserTask:
         output_BChw = self.denoise(z_BChw, Call.plain(t_B, cond)).float()
         return ((output_BChw - target_BChw) ** 2).mean(1)
 
-    def _with_boxes(self, batch: dict[str, Any], cond: Conditioning) -> Taught | None:
-        """What the network knows of these pictures with all of their boxes; None without an adapter."""
-        if self.adapter is None:
-            return None
+    def _with_boxes(self, batch: dict[str, Any], cond: Conditioning) -> Taught:
+        """What the network knows of these pictures with all of their boxes."""
         layout = self._layout(batch | {"no_layout": torch.zeros_like(batch["no_layout"])})
         boxed_B = layout.masks_BN.any(1).to(self.device)
         cond = replace(cond, grounding=self._grounding(layout))
